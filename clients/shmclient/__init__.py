@@ -1,0 +1,1 @@
+"""The client library: confluent_kafka's API on top of shared memory."""
