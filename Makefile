@@ -37,5 +37,11 @@ format: $(VENV)/.installed-dev ## format the code and apply safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+kafka: ## fetch a real Apache Kafka into .kafka/, the oracle of the conformance tests
+	@sh tests/conformance/kafka/fetch.sh
+
+conformance: $(VENV)/.installed-test,kafka kafka ## run the conformance tests against this broker and against Apache Kafka
+	$(BIN)/python -m pytest tests/conformance
+
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .kafka .pytest_cache .mypy_cache .ruff_cache .hypothesis
