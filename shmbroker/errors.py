@@ -1,7 +1,7 @@
 """Error codes that the daemon, the shared floor and the clients speak.
 
-Codes from -1 upward are Kafka's wire codes (org.apache.kafka.common.protocol.Errors); codes from -199 to -137 are
-librdkafka's local ones, raised by a client about itself and never sent. Names are librdkafka's without their
+Codes from -1 upward are Kafka's wire codes (org.apache.kafka.common.protocol.Errors); those from -199 to -137
+are librdkafka's local ones, raised by a client about itself and never sent. Names are librdkafka's without their
 `RD_KAFKA_RESP_ERR_` prefix, which are also the names of the constants on `KafkaError`: a local code keeps its
 leading underscore.
 """
@@ -418,7 +418,7 @@ def describe(code: int) -> str:
 class BrokerError(Exception):
     """A refusal or failure that a client is told about with Kafka's code for it.
 
-    `code` is what programs act on, `message` what people read: it names what was wrong, where, and what to do.
+    `code` is for programs, `message` for people: it names what was wrong, where, and what to do.
     """
 
     def __init__(self, code: ErrorCode, message: str | None = None) -> None:
