@@ -1,0 +1,208 @@
+"""The bytes of a batch: a fixed header, then columns that NumPy and Arrow can view in place.
+
+Header, 128 bytes, little-endian::
+
+      0  magic u32 "SHMB"   4 version u8   6 header bytes u16
+      8  base offset i64                                  +
+     16  append time i64 (ms; -1: CreateTime)             | stamped by the broker,
+     24  leader epoch i32                                 | covered by the stamp CRC
+     28  stamp CRC u32 over bytes 0..27                   +
+     32  CRC u32 over bytes 36..end                       +
+     36  length u32 (header and stored body)              |
+     40  flags u16   42 codec u8                          | written by the producer,
+     44  count u32                                        | never touched by the broker
+     48  base timestamp i64   56 max timestamp i64  (ms)  |
+     64  producer id i64 (-1: none)                       |
+     72  base sequence i32   76 producer epoch i16        |
+     80  last offset delta u32 (count - 1 until compaction)
+     84  body bytes u32 (before compression)              |
+     88  end of each of the ten columns u32 x 10          +
+
+Both CRCs are CRC32C. The body is the columns of :class:`Column` in order, each starting at the next multiple of 8 after
+the end of the one before; an absent column has no bytes. Value and key columns are Arrow binary arrays: int32 offsets
+[count + 1], bytes, and a validity bitmap when there are nulls. The columns are compressed together.
+
+Records have the offsets ``base_offset + i``, or ``base_offset + OFFSET_DELTAS[i]`` in a compacted batch.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from shmbroker.errors import BrokerError, ErrorCode
+
+MAGIC = int.from_bytes(b"SHMB", "little")
+VERSION = 1
+HEADER_BYTES = 128
+CRC_START = 36
+ALIGNMENT_BYTES = 8
+"""Arrow's minimum; LMDB places large values at 16 bytes past a page start, so columns stay aligned in the log."""
+MAX_BATCH_BYTES = 256 * 1024 * 1024
+"""Hard limit of a batch, before and after compression: far below what int32 offsets and u32 lengths can say."""
+MAX_BATCH_RECORDS = 1_000_000
+"""Hard limit of records in a batch, so that a small forged header cannot ask a reader for gigabytes of objects."""
+
+HEADER = struct.Struct("<IBxHqqiIIIHBxIqqqihxxII10I")
+_STAMP = struct.Struct("<qqi")
+_U32 = struct.Struct("<I")
+assert HEADER.size == HEADER_BYTES
+
+
+class Flag(enum.IntFlag):
+    """What a batch is; which optional columns it has follows from their ends."""
+
+    CONTROL = 1
+    """A transaction marker: never delivered to applications."""
+    TRANSACTIONAL = 2
+
+
+class Codec(enum.IntEnum):
+    """Numbers as in Kafka's record batch attributes (snappy, 2, is not offered)."""
+
+    NONE = 0
+    GZIP = 1
+    LZ4 = 3
+    ZSTD = 4
+
+
+class Column(enum.IntEnum):
+    VALUE_OFFSETS = 0
+    VALUES = 1
+    VALUE_VALIDITY = 2
+    KEY_OFFSETS = 3
+    KEYS = 4
+    KEY_VALIDITY = 5
+    TIMESTAMPS = 6
+    HEADER_OFFSETS = 7
+    HEADERS = 8
+    OFFSET_DELTAS = 9
+
+
+class Header(NamedTuple):
+    """The header, field by field; offsets, sequences and epochs as in Kafka's record batch v2."""
+
+    magic: int
+    version: int
+    header_bytes: int
+    base_offset: int
+    append_time: int
+    leader_epoch: int
+    stamp_crc: int
+    crc: int
+    length: int
+    flags: int
+    codec: int
+    count: int
+    base_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    base_sequence: int
+    producer_epoch: int
+    last_offset_delta: int
+    body_bytes: int
+    ends: tuple[int, ...]
+
+    @property
+    def last_offset(self) -> int:
+        return self.base_offset + self.last_offset_delta
+
+
+def corrupt(reason: str) -> BrokerError:
+    return BrokerError(ErrorCode.CORRUPT_MESSAGE, f"corrupt batch: {reason}")
+
+
+def align(size: int) -> int:
+    return (size + ALIGNMENT_BYTES - 1) & -ALIGNMENT_BYTES
+
+
+def read_header(data: bytes | bytearray | memoryview) -> Header:
+    """Unpack and bounds-check the header of the batch that fills ``data``; the CRCs are not looked at.
+
+    Raises:
+        BrokerError: CORRUPT_MESSAGE naming the first field that cannot be.
+    """
+    size = len(data)
+    if size < HEADER_BYTES:
+        raise corrupt(f"{size} bytes are shorter than a header")
+    fields = HEADER.unpack_from(data)
+    header = Header(*fields[:19], fields[19:])
+    problem = _problem(header, size)
+    if problem:
+        raise corrupt(problem)
+    return header
+
+
+def _problem(header: Header, size: int) -> str | None:
+    if header.magic != MAGIC:
+        return f"magic {header.magic:#x}"
+    if header.version != VERSION or header.header_bytes != HEADER_BYTES:
+        return f"version {header.version} with a header of {header.header_bytes} bytes"
+    if header.length != size:
+        return f"length {header.length} in {size} bytes"
+    if header.codec not in _CODECS:
+        return f"unknown codec {header.codec}"
+    if header.flags & ~_ALL_FLAGS:
+        return f"unknown flags {header.flags:#x}"
+    count, stored = header.count, size - HEADER_BYTES
+    if not 1 <= count <= MAX_BATCH_RECORDS or not count - 1 <= header.last_offset_delta <= 0x7FFFFFFF:
+        return f"{count} records over {header.last_offset_delta} offsets"
+    if header.body_bytes > MAX_BATCH_BYTES or (header.codec == 0 and header.body_bytes != stored):
+        return f"body of {header.body_bytes} bytes stored in {stored}"
+    return _column_problem(header.ends, count, header.body_bytes)
+
+
+def _column_problem(ends: tuple[int, ...], count: int, body_bytes: int) -> str | None:
+    """Each column has the size that ``count`` demands or, if optional, none at all; the last one ends the body."""
+    start = 0
+    for column, end in enumerate(ends):
+        size = end - start
+        expected = _EXPECTED[column]
+        if size < 0 or end > body_bytes:
+            return f"column {Column(column).name} from {start} to {end} of {body_bytes}"
+        if expected is not None and size != expected(count) and (size or column == 0):
+            return f"column {Column(column).name} of {size} bytes for {count} records"
+        start = align(end)
+    if start != body_bytes:
+        return f"columns end at {start} of {body_bytes}"
+    return None
+
+
+_CODECS = frozenset(Codec)
+_ALL_FLAGS = int(Flag.CONTROL | Flag.TRANSACTIONAL)
+_EXPECTED = (
+    lambda count: 4 * count + 4,
+    None,
+    lambda count: (count + 7) // 8,
+    lambda count: 4 * count + 4,
+    None,
+    lambda count: (count + 7) // 8,
+    lambda count: 8 * count,
+    lambda count: 4 * count + 4,
+    None,
+    lambda count: 4 * count,
+)
+"""Size of each column as a function of the record count; None for the byte columns."""
+
+
+def check_crc(header: Header, data: bytes | bytearray | memoryview) -> None:
+    """Raise BrokerError CORRUPT_MESSAGE unless the producer's part of the batch is what it wrote."""
+    actual = crc32c(memoryview(data)[CRC_START:])
+    if actual != header.crc:
+        raise corrupt(f"CRC {actual:#010x} instead of {header.crc:#010x}")
+
+
+def check_stamp(header: Header, data: bytes | bytearray | memoryview) -> None:
+    """Raise BrokerError CORRUPT_MESSAGE unless the broker's part of the header is what it wrote."""
+    actual = crc32c(memoryview(data)[:28])
+    if actual != header.stamp_crc:
+        raise corrupt(f"stamp CRC {actual:#010x} instead of {header.stamp_crc:#010x}")
+
+
+def stamp(batch: bytearray | memoryview, base_offset: int, append_time: int, leader_epoch: int) -> None:
+    """Write the broker's fields into a batch in place; the producer's CRC stays good."""
+    _STAMP.pack_into(batch, 8, base_offset, append_time, leader_epoch)
+    _U32.pack_into(batch, 28, crc32c(memoryview(batch)[:28]))

@@ -1,0 +1,166 @@
+"""The ring that carries batches from one producer to the broker: single producer, single consumer.
+
+Frames follow one another in a power-of-two area, each at a multiple of 8 and never across the end::
+
+     0  frame bytes u32 (with this header, a multiple of 8)
+     4  kind u32: 1 batch, 2 padding to the end of the area (only these first 8 bytes exist)
+     8  request id u64
+    16  partition slot u32
+    20  acks i32: 0, 1, or -1 for all
+    24  batch bytes u32   28  reserved u32
+    32  the batch
+
+Commit rule: bytes of a frame are written first, then a fence, then ``tail``; a writer that dies before the last step has
+published nothing. ``tail`` and ``head`` count bytes ever published and consumed, so full and empty differ, and
+``0 <= tail - head <= capacity`` always. The reader believes nothing: indexes, lengths and kinds are checked before use
+and a frame is copied out before it is looked at, because the writer could change it meanwhile.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.shm.session import RING_HEAD_WORD, RING_TAIL_WORD, SessionLayout
+from shmbroker.shm.wakeup import Fence
+
+FRAME = struct.Struct("<IIQIiIxxxx")
+FRAME_HEADER_BYTES = 32
+KIND_BATCH = 1
+KIND_PADDING = 2
+_LEADIN = struct.Struct("<II")
+assert FRAME.size == FRAME_HEADER_BYTES
+
+
+def max_batch_bytes(ring_bytes: int) -> int:
+    """Largest batch that always finds room in an empty ring, wherever its head stands."""
+    return ring_bytes // 2 - FRAME_HEADER_BYTES
+
+
+def ring_bytes_for(batch_bytes: int) -> int:
+    """Smallest ring whose :func:`max_batch_bytes` is at least ``batch_bytes``."""
+    return 1 << (2 * (batch_bytes + FRAME_HEADER_BYTES) - 1).bit_length()
+
+
+class RingWriter:
+    """The producer's end. Not thread-safe."""
+
+    def __init__(self, region: memoryview, layout: SessionLayout) -> None:
+        self._words = region.cast("q")
+        self._capacity = layout.ring_bytes
+        self._data = region[layout.ring_start : layout.ring_start + layout.ring_bytes]
+        self._tail: int = self._words[RING_TAIL_WORD]
+        self._fence = Fence()
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes published and not yet consumed."""
+        used: int = self._tail - self._words[RING_HEAD_WORD]
+        return used
+
+    def try_write(self, request_id: int, slot: int, acks: int, header: bytes, body: bytes) -> bool:
+        """Publish one batch; False when the ring has no room for it now.
+
+        Raises:
+            BrokerError: MSG_SIZE_TOO_LARGE when it would not fit into an empty ring either.
+        """
+        batch_bytes = len(header) + len(body)
+        frame_bytes = (FRAME_HEADER_BYTES + batch_bytes + 7) & -8
+        capacity, tail = self._capacity, self._tail
+        if frame_bytes > capacity // 2:
+            raise BrokerError(
+                ErrorCode.MSG_SIZE_TOO_LARGE,
+                f"batch of {batch_bytes} bytes is over the ring's {max_batch_bytes(capacity)}",
+            )
+        position = tail & (capacity - 1)
+        padding = capacity - position if position + frame_bytes > capacity else 0
+        if tail + padding + frame_bytes - self._words[RING_HEAD_WORD] > capacity:
+            return False
+        data = self._data
+        if padding:
+            _LEADIN.pack_into(data, position, padding, KIND_PADDING)
+            position = 0
+        start = position + FRAME_HEADER_BYTES
+        middle = start + len(header)
+        data[start:middle] = header
+        data[middle : start + batch_bytes] = body
+        FRAME.pack_into(data, position, frame_bytes, KIND_BATCH, request_id, slot, acks, batch_bytes)
+        self._fence()
+        self._tail = tail + padding + frame_bytes
+        self._words[RING_TAIL_WORD] = self._tail
+        return True
+
+
+class Frame(NamedTuple):
+    """One batch taken from a ring; ``batch`` is a private copy."""
+
+    request_id: int
+    slot: int
+    acks: int
+    batch: bytearray
+
+
+class RingReader:
+    """The broker's end: takes frames from memory that a buggy or hostile process may write."""
+
+    def __init__(self, region: memoryview, layout: SessionLayout) -> None:
+        self._words = region.cast("q")
+        self._capacity = layout.ring_bytes
+        self._data = region[layout.ring_start : layout.ring_start + layout.ring_bytes]
+        self._head: int = self._words[RING_HEAD_WORD]
+        self._fence = Fence()
+
+    def has_frames(self) -> bool:
+        return bool(self._words[RING_TAIL_WORD] != self._head)
+
+    def take(self, max_bytes: int) -> list[Frame]:
+        """Copy out frames until about ``max_bytes`` of batches are taken; they stay in the ring until :meth:`release`.
+
+        Raises:
+            BrokerError: INVALID_REQUEST when the ring's indexes, lengths or kinds are nonsense. Frames before the
+                nonsense are lost with the session: a writer that breaks the rules has no right to an answer.
+        """
+        tail, position = self._words[RING_TAIL_WORD], self._head
+        capacity = self._capacity
+        available = tail - position
+        if not 0 <= available <= capacity or tail & 7:
+            raise _nonsense(f"tail {tail} with head {position} in a ring of {capacity} bytes")
+        # What the writer stored before the tail must be seen after the tail was.
+        self._fence()
+        frames: list[Frame] = []
+        taken = 0
+        while position < tail and taken < max_bytes:
+            position, frame = self._frame_at(position, tail)
+            if frame is not None:
+                frames.append(frame)
+                taken += len(frame.batch)
+        self._head = position
+        return frames
+
+    def release(self) -> None:
+        """Give the space of all taken frames back to the writer."""
+        self._fence()
+        self._words[RING_HEAD_WORD] = self._head
+
+    def _frame_at(self, position: int, tail: int) -> tuple[int, Frame | None]:
+        """(position after the frame, the frame or None for padding)."""
+        start = position & (self._capacity - 1)
+        to_end = self._capacity - start
+        frame_bytes, kind = _LEADIN.unpack_from(self._data, start)
+        if kind == KIND_PADDING and frame_bytes == to_end <= tail - position:
+            return position + frame_bytes, None
+        limit = min(to_end, tail - position)
+        if kind != KIND_BATCH or not FRAME_HEADER_BYTES <= frame_bytes <= limit or frame_bytes & 7:
+            raise _nonsense(f"frame of kind {kind} and {frame_bytes} bytes where {limit} are left")
+        _, _, request_id, slot, acks, batch_bytes = FRAME.unpack_from(self._data, start)
+        if (FRAME_HEADER_BYTES + batch_bytes + 7) & -8 != frame_bytes:
+            raise _nonsense(f"batch of {batch_bytes} bytes in a frame of {frame_bytes}")
+        first = start + FRAME_HEADER_BYTES
+        return position + frame_bytes, Frame(
+            request_id, slot, acks, bytearray(self._data[first : first + batch_bytes])
+        )
+
+
+def _nonsense(what: str) -> BrokerError:
+    return BrokerError(ErrorCode.INVALID_REQUEST, f"ring is nonsense: {what}")
