@@ -1,9 +1,9 @@
 """Error codes that the daemon, the shared floor and the clients speak.
 
 Codes from -1 upward are Kafka's wire codes (org.apache.kafka.common.protocol.Errors); those from -199 to -137
-are librdkafka's local ones, raised by a client about itself and never sent. Names are librdkafka's without their
-`RD_KAFKA_RESP_ERR_` prefix, which are also the names of the constants on `KafkaError`: a local code keeps its
-leading underscore.
+are librdkafka's local ones, raised by a client about itself and never sent. Names are librdkafka's
+without the prefix `RD_KAFKA_RESP_ERR_`, which makes them those of the constants on `KafkaError`: a local code
+keeps its leading underscore.
 """
 
 import enum
@@ -210,7 +210,7 @@ class ErrorCode(enum.IntEnum):
 
 _E = ErrorCode
 
-_LOCAL_TEXTS: dict[ErrorCode, str] = {
+_LOCAL_TEXTS: dict[int, str] = {
     _E._BAD_MSG: "Malformed record or batch",
     _E._BAD_COMPRESSION: "Compressed data cannot be decompressed",
     _E._DESTROY: "The client is being closed",
@@ -276,7 +276,7 @@ _LOCAL_TEXTS: dict[ErrorCode, str] = {
     _E._DESTROY_BROKER: "The broker handle was closed while the client lives on",
 }
 
-_WIRE_TEXTS: dict[ErrorCode, str] = {
+_WIRE_TEXTS: dict[int, str] = {
     _E.UNKNOWN: "Unexpected error in the broker",
     _E.NO_ERROR: "Success",
     _E.OFFSET_OUT_OF_RANGE: "Offset out of range",

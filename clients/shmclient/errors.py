@@ -149,7 +149,7 @@ class SerializationError(KafkaException):
 
 
 class _ClientError(KafkaException):
-    """A failure of a serializing client: its `KafkaError`, what caused it, and the message if there is one."""
+    """A failure of a serializing client: its `KafkaError`, the cause, and the message if there is one."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class TopicPartition:
     partition:    number; -1 when none is meant
     offset:       a record's offset or one of the OFFSET_* values
     metadata:     text committed along with the offset, read-only
-    leader_epoch: epoch of the leader behind the offset, None if unknown (given as a negative number), read-only
+    leader_epoch: the leader's epoch, None if unknown (given as a negative number), read-only
     error:        what went wrong for this partition in the call that returned it, else None, read-only
 
     Equality, order and hash look at topic and partition only.
