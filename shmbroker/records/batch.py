@@ -33,7 +33,7 @@ class RecordBatch:
     that same memory.
 
     Raises:
-        BrokerError: CORRUPT_MESSAGE when the header makes no sense or, with ``check_crcs``, the bytes were changed.
+        BrokerError: INVALID_MSG when the header makes no sense or, with ``check_crcs``, the bytes were changed.
     """
 
     __slots__ = ("_body", "_data", "header")
@@ -179,7 +179,7 @@ class RecordBatch:
         """Each record's headers as a list of (name, value) or None; None when no record has any.
 
         Raises:
-            BrokerError: CORRUPT_MESSAGE when a record's headers cannot be decoded.
+            BrokerError: INVALID_MSG when a record's headers cannot be decoded.
         """
         offsets = self.column(Column.HEADER_OFFSETS)
         if offsets is None:

@@ -35,7 +35,7 @@ def decompress(codec: Codec, data: memoryview, body_bytes: int) -> bytes:
     """Return exactly ``body_bytes`` bytes; a stream that holds more or less is corrupt and never fills memory.
 
     Raises:
-        BrokerError: CORRUPT_MESSAGE, or UNSUPPORTED_COMPRESSION_TYPE when the codec's package is not installed.
+        BrokerError: INVALID_MSG, or UNSUPPORTED_COMPRESSION_TYPE when the codec's package is not installed.
     """
     decoder: Callable[[memoryview, int], bytes] = _DECODERS[codec]
     try:

@@ -112,7 +112,7 @@ class Header(NamedTuple):
 
 
 def corrupt(reason: str) -> BrokerError:
-    return BrokerError(ErrorCode.CORRUPT_MESSAGE, f"corrupt batch: {reason}")
+    return BrokerError(ErrorCode.INVALID_MSG, f"corrupt batch: {reason}")
 
 
 def align(size: int) -> int:
@@ -123,7 +123,7 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     """Unpack and bounds-check the header of the batch that fills ``data``; the CRCs are not looked at.
 
     Raises:
-        BrokerError: CORRUPT_MESSAGE naming the first field that cannot be.
+        BrokerError: INVALID_MSG naming the first field that cannot be.
     """
     size = len(data)
     if size < HEADER_BYTES:
@@ -189,14 +189,14 @@ _EXPECTED = (
 
 
 def check_crc(header: Header, data: bytes | bytearray | memoryview) -> None:
-    """Raise BrokerError CORRUPT_MESSAGE unless the producer's part of the batch is what it wrote."""
+    """Raise BrokerError INVALID_MSG unless the producer's part of the batch is what it wrote."""
     actual = crc32c(memoryview(data)[CRC_START:])
     if actual != header.crc:
         raise corrupt(f"CRC {actual:#010x} instead of {header.crc:#010x}")
 
 
 def check_stamp(header: Header, data: bytes | bytearray | memoryview) -> None:
-    """Raise BrokerError CORRUPT_MESSAGE unless the broker's part of the header is what it wrote."""
+    """Raise BrokerError INVALID_MSG unless the broker's part of the header is what it wrote."""
     actual = crc32c(memoryview(data)[:28])
     if actual != header.stamp_crc:
         raise corrupt(f"stamp CRC {actual:#010x} instead of {header.stamp_crc:#010x}")

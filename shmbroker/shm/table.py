@@ -175,7 +175,7 @@ class PartitionTable:
 
     def _check_slot(self, slot: int) -> None:
         if not 0 <= slot < self.slots:
-            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"slot {slot} is not in 0..{self.slots - 1}")
+            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PART, f"slot {slot} is not in 0..{self.slots - 1}")
 
     # --- the broker's sleep flag ---------------------------------------------------------------------------
 

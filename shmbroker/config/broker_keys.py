@@ -1,0 +1,88 @@
+"""Broker configuration keys: Kafka's where it has one, our own limits where it does not, and topic defaults."""
+
+from __future__ import annotations
+
+from shmbroker.config.key import INT_MAX, ConfigKey, ValueType
+from shmbroker.config.topic_keys import MAX_MESSAGE_BYTES_LIMIT, TOPIC_KEYS
+
+_BOOLEAN, _INT, _LONG = ValueType.BOOLEAN, ValueType.INT, ValueType.LONG
+_MIB = 1024 * 1024
+
+_OWN = [
+    # --- topics ----------------------------------------------------------------------------------------------
+    ConfigKey("node.id", _INT, 0, "Number of this node; written to meta.properties and fixed from then on.",
+              minimum=0, maximum=62, reason="The in-sync replicas of a partition are the bits of one 8-byte word."),
+    ConfigKey("num.partitions", _INT, 1, "Partitions of a topic that is created without saying how many.",
+              minimum=1, maximum=4096, is_dynamic=True),
+    ConfigKey("default.replication.factor", _INT, 1, "Replicas of a topic that is created without saying how many.",
+              minimum=1, maximum=1, reason="There is one broker process to hold them."),
+    ConfigKey("auto.create.topics.enable", _BOOLEAN, True,
+              "A client that asks for an unknown topic, and allows it, gets it created.", is_dynamic=True),
+    ConfigKey("delete.topic.enable", _BOOLEAN, True, "Whether topics may be deleted.", is_dynamic=True),
+    ConfigKey("max.partitions", _INT, 4096, "Partitions of all topics together: slots of the partition table.",
+              minimum=1, maximum=65536,
+              reason="384 bytes of table a slot (1.5 MiB), one open log and its descriptors a partition."),
+    # --- clients ---------------------------------------------------------------------------------------------
+    ConfigKey("max.connections", _INT, 512, "Clients connected at once; one more is told so and closed.",
+              minimum=1, maximum=16384,
+              reason="Four descriptors a client in the daemon; 512 stay below common limits of 4096."),
+    ConfigKey("socket.request.max.bytes", _INT, 16 * _MIB, "Largest request on the control socket.",
+              unit="bytes", minimum=64 * 1024, maximum=16 * _MIB,
+              reason="The metadata of 64k partitions fits; a runaway length does not."),
+    ConfigKey("connections.hello.timeout.ms", _INT, 10_000,
+              "A connection that has not introduced itself by then is closed.", unit="ms", minimum=10,
+              maximum=INT_MAX, reason="A client says hello within a millisecond; a stopped one gets some grace."),
+    ConfigKey("connections.send.timeout.ms", _INT, 10_000,
+              "A client that leaves an answer unread for this long is closed.", unit="ms", minimum=10,
+              maximum=INT_MAX, reason="The socket's buffer takes most answers at once; this bounds the rest."),
+    ConfigKey("session.ring.bytes", _INT, 4 * _MIB,
+              "Ring of a producer that does not ask for a size. A power of two.", unit="bytes",
+              minimum=64 * 1024, maximum=256 * _MIB,
+              reason="Four batches of 1 MiB: one being read, one being written, two between."),
+    ConfigKey("session.ring.max.bytes", _INT, 256 * _MIB, "Largest ring that a producer may ask for.",
+              unit="bytes", minimum=64 * 1024, maximum=256 * _MIB,
+              reason="A batch of the largest max.message.bytes, twice."),
+    ConfigKey("session.memory.max.bytes", _LONG, 4096 * _MIB, "Memory of all clients' session regions together.",
+              unit="bytes", minimum=_MIB, maximum=2**50,
+              reason="512 clients with rings of the default size take 2.1 GiB; a hostile one cannot take all memory."),
+    # --- groups ----------------------------------------------------------------------------------------------
+    ConfigKey("offset.metadata.max.bytes", _INT, 4096, "Largest metadata text of a committed offset.",
+              unit="bytes", minimum=0, maximum=_MIB, reason="Kafka's default."),
+    # --- storage ---------------------------------------------------------------------------------------------
+    ConfigKey("log.lmdb.max.readers", _INT, 2048, "Threads of all processes that read one segment at once.",
+              minimum=64, maximum=65536, reason="64 bytes a slot: four for each of 512 clients in 128 KiB a segment."),
+    ConfigKey("metadata.max.bytes", _LONG, 1024 * _MIB, "Size that the metadata store may grow to.",
+              unit="bytes", minimum=16 * _MIB, maximum=2**40,
+              reason="Some 4 million committed offsets; address space only, the file grows as needed."),
+    # --- the daemon's own processes --------------------------------------------------------------------------
+    ConfigKey("broker.restart.max.attempts", _INT, 5,
+              "Starts of the broker process that may fail in a row before the daemon gives up and exits.",
+              minimum=1, maximum=1000, reason="With the back-off, some 3 s: enough for memory or disk to come back."),
+    ConfigKey("broker.restart.backoff.max.ms", _INT, 5000, "Longest wait between two starts of a broker process.",
+              unit="ms", minimum=0, maximum=INT_MAX, reason="The first restart is immediate, each later one waits twice as long."),
+    ConfigKey("broker.request.timeout.ms", _INT, 30_000,
+              "How long the main process waits for the broker process to carry out an order.", unit="ms",
+              minimum=100, maximum=INT_MAX, reason="Kafka's request.timeout.ms: clients wait no longer either."),
+    ConfigKey("shutdown.timeout.ms", _INT, 1500, "A broker that has not closed its logs by then is killed at shutdown.",
+              unit="ms", minimum=0, maximum=INT_MAX,
+              reason="Nothing acknowledged is lost by a kill; the daemon promises to stop within 2 s."),
+]  # fmt: skip
+
+
+def _topic_default(topic_key: ConfigKey) -> ConfigKey:
+    """The broker key that holds the default of a topic key."""
+    return topic_key._replace(
+        name=topic_key.synonym,
+        synonym=topic_key.name,
+        doc=f"Default of the topic key {topic_key.name}. {topic_key.doc}",
+    )
+
+
+BROKER_KEYS: dict[str, ConfigKey] = {
+    key.name: key for key in [*_OWN, *(_topic_default(topic_key) for topic_key in TOPIC_KEYS.values())]
+}
+
+BROKER_PROCESS_KEYS = ("log.lmdb.max.readers",)
+"""What a broker process is told at its start; everything else reaches it with a partition's settings."""
+
+assert BROKER_KEYS["session.ring.max.bytes"].default >= 2 * MAX_MESSAGE_BYTES_LIMIT  # type: ignore[operator]

@@ -1,0 +1,104 @@
+"""The configuration that a daemon is started with: defaults, a TOML file, ``--set key=value``, in rising precedence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shmbroker.config.broker_keys import BROKER_KEYS
+from shmbroker.config.key import ConfigKey, Value, nearest
+from shmbroker.errors import BrokerError, ErrorCode
+
+
+class StaticConfig:
+    """Typed values of every broker key; knows which were set and which are defaults."""
+
+    def __init__(self, values: Mapping[str, Value] | None = None) -> None:
+        self.assigned: dict[str, Value] = dict(values or {})
+
+    def value(self, name: str) -> Value:
+        return self.assigned[name] if name in self.assigned else BROKER_KEYS[name].default
+
+    def number(self, name: str) -> int:
+        return int(self.value(name))
+
+    def flag(self, name: str) -> bool:
+        return bool(self.value(name))
+
+    def assign(self, name: str, raw: object) -> None:
+        """Set one key from text or a TOML value.
+
+        Raises:
+            BrokerError: INVALID_CONFIG for an unknown key (with the nearest known one) or a value out of range.
+        """
+        self.assigned[name] = broker_key(name).parse(raw)
+
+
+def broker_key(name: str) -> ConfigKey:
+    """Look a broker key up.
+
+    Raises:
+        BrokerError: INVALID_CONFIG when there is none of that name; the message names the nearest one.
+    """
+    key = BROKER_KEYS.get(name)
+    if key is None:
+        raise BrokerError(
+            ErrorCode.INVALID_CONFIG, f"Unknown broker config name: {name}{nearest(name, BROKER_KEYS)}"
+        )
+    return key
+
+
+def load_static_config(path: Path | None, settings: Iterable[str]) -> StaticConfig:
+    """Read ``path`` (TOML; ``[log] segment.bytes = 1`` and ``"log.segment.bytes" = 1`` are the same) and ``settings``.
+
+    Raises:
+        BrokerError: INVALID_CONFIG, naming the file or option, the key and the value.
+    """
+    config = StaticConfig()
+    if path is not None:
+        for name, raw in _flatten(_read_toml(path)):
+            _assign_from(config, str(path), name, raw)
+    for setting in settings:
+        name, separator, text = setting.partition("=")
+        if not separator:
+            raise BrokerError(ErrorCode.INVALID_CONFIG, f"--set {setting}: expected key=value")
+        _assign_from(config, "--set", name.strip(), text)
+    _check_together(config)
+    return config
+
+
+def _assign_from(config: StaticConfig, origin: str, name: str, raw: object) -> None:
+    try:
+        config.assign(name, raw)
+    except BrokerError as error:
+        raise BrokerError(error.code, f"{origin}: {error.message}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # only a daemon with a config file pays for this import
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BrokerError(ErrorCode.INVALID_CONFIG, f"cannot read config file {path}: {error}") from None
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _check_together(config: StaticConfig) -> None:
+    ring, largest = config.number("session.ring.bytes"), config.number("session.ring.max.bytes")
+    if ring > largest:
+        raise BrokerError(
+            ErrorCode.INVALID_CONFIG, f"session.ring.bytes={ring} is over session.ring.max.bytes={largest}"
+        )
+    for name in ("session.ring.bytes", "session.ring.max.bytes"):
+        size = config.number(name)
+        if size & (size - 1):
+            raise BrokerError(ErrorCode.INVALID_CONFIG, f"{name}={size} is not a power of two")

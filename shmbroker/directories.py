@@ -1,0 +1,56 @@
+"""Where a daemon keeps its data and where clients find it, when nobody said.
+
+The system's daemon (root or the service user) uses /var/lib/shmbroker and /run/shmbroker. A user's own daemon uses
+``$XDG_STATE_HOME/shmbroker`` and ``$XDG_RUNTIME_DIR/shmbroker``; without a runtime dir of the session it falls back
+to a private folder in /tmp that must belong to the user.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SERVICE_USER = "shmbroker"
+SYSTEM_DATA_DIR = Path("/var/lib/shmbroker")
+SYSTEM_RUNTIME_DIR = Path("/run/shmbroker")
+CONTROL_SOCKET_NAME = "control.sock"
+TABLE_NAME = "partitions"
+COUNTERS_NAME = "counters"
+
+
+def is_system_user() -> bool:
+    """True for root and for the service user."""
+    if os.geteuid() == 0:
+        return True
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name == SERVICE_USER
+    except KeyError:
+        return False
+
+
+def user_data_dir() -> Path:
+    state = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
+    return base / "shmbroker"
+
+
+def user_runtime_dir() -> Path:
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime.startswith("/"):
+        return Path(runtime) / "shmbroker"
+    return Path(f"/tmp/shmbroker-{os.geteuid()}")
+
+
+def default_data_dir() -> Path:
+    return SYSTEM_DATA_DIR if is_system_user() else user_data_dir()
+
+
+def default_runtime_dir() -> Path:
+    return SYSTEM_RUNTIME_DIR if is_system_user() else user_runtime_dir()
+
+
+def runtime_dirs_to_try() -> list[Path]:
+    """Where a client without ``bootstrap.servers`` looks: the system's daemon, then the user's."""
+    return [SYSTEM_RUNTIME_DIR, user_runtime_dir()]

@@ -1,0 +1,101 @@
+"""The descriptor of a segment: file names, tables, keys, rows.
+
+A partition is the folder ``<log dir>/<topic>-<partition>/``; a segment is one LMDB environment in one file there,
+``<base offset, 20 digits>.mdb`` (with LMDB's lock file beside it). Its tables:
+
+=============  =============================================  ==========================================================
+``log``        last offset of a batch, u64 big-endian         the batch, stamped
+``time``       highest timestamp so far, big-endian, biased   last offset of the batch that brought it, u64 big-endian
+``producers``  producer id, u64 big-endian                    its epoch and its last five batches (:class:`ProducerRow`)
+``aborted``    last offset of an aborted transaction          its producer and first offset
+``meta``       a name                                         what the segment says of itself
+=============  =============================================  ==========================================================
+
+Because ``log`` is keyed by the *last* offset, ``set_range(position)`` lands on the batch that holds ``position``, or on
+the first one after it where compaction left a gap. Only the newest segment of a folder is ever written, and nothing is
+ever deleted inside one.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+
+from shmbroker.errors import BrokerError, ErrorCode
+
+SUFFIX: Final = ".mdb"
+LOCK_SUFFIX: Final = ".mdb-lock"
+TABLES: Final = (b"log", b"time", b"producers", b"aborted", b"meta")
+MAX_READERS: Final = 2048
+"""Reader slots of one segment: four times the clients a daemon admits, since a killed reader keeps its slot until the
+daemon reaps it; a slot costs 64 bytes of the lock file."""
+COPY_BELOW_BYTES: Final = 4096
+"""LMDB moves values that live inside a B-tree page (under about 2 KiB); from a page up a value has pages of its own that
+never change while the map is open."""
+
+KEY = struct.Struct(">Q")
+_TIME_BIAS = 1 << 63
+
+META_FORMAT: Final = b"format"
+META_LOG_START: Final = b"log_start"
+META_PARTITION: Final = b"partition"
+FORMAT_VERSION: Final = b"1"
+
+
+def file_name(base_offset: int) -> str:
+    return f"{base_offset:020d}{SUFFIX}"
+
+
+def list_base_offsets(folder: Path | str) -> list[int]:
+    """Base offsets of the segments in a partition's folder, ascending; empty when there is no such folder."""
+    try:
+        names = [path.name for path in Path(folder).iterdir()]
+    except FileNotFoundError:
+        return []
+    stems = (name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+    return sorted(int(stem) for stem in stems if stem.isdigit())
+
+
+def time_key(timestamp_ms: int) -> bytes:
+    """Big-endian with the sign bit flipped, so that LMDB's byte order is the order of timestamps."""
+    return KEY.pack(timestamp_ms + _TIME_BIAS)
+
+
+def time_of(key: bytes) -> int:
+    timestamp: int = KEY.unpack(key)[0] - _TIME_BIAS
+    return timestamp
+
+
+def storage_error(path: Path | str, what: str, error: Exception | str) -> BrokerError:
+    """A KAFKA_STORAGE_ERROR that names the file."""
+    return BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"{path}: {what}: {error}")
+
+
+def open_writable(path: Path, map_bytes: int) -> Any:
+    """Open or create the active segment. Not synced by LMDB: the flusher decides when to.
+
+    Raises:
+        BrokerError: KAFKA_STORAGE_ERROR when it is no segment or cannot be opened.
+    """
+    return _open(path, map_size=map_bytes, readonly=False, create=True, sync=False, metasync=False)
+
+
+def open_readable(path: Path) -> Any:
+    """Open a segment for reading, under LMDB's reader lock where the lock file can be written.
+
+    Raises:
+        BrokerError: KAFKA_STORAGE_ERROR as :func:`open_writable`; also when the file is not there.
+    """
+    return _open(path, readonly=True, create=False)
+
+
+def _open(path: Path, **options: Any) -> Any:
+    try:
+        return lmdb.open(
+            str(path), subdir=False, max_dbs=len(TABLES), max_readers=MAX_READERS, writemap=False, **options
+        )
+    except (lmdb.Error, OSError) as error:
+        raise storage_error(path, "cannot open segment", error) from error
