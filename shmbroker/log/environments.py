@@ -1,8 +1,8 @@
 """Each segment file is opened once per process; whoever needs it shares that one environment.
 
 LMDB forbids a second open of the same file in a process and any use of an environment across fork. Handles are counted:
-the last :meth:`SegmentHandle.release` closes the environment. In a forked child the parent's environments are dropped
-unclosed (closing would release the parent's locks) and opened anew on demand.
+the last :meth:`SegmentHandle.release` closes the environment. A forked child closes what it inherited before anything
+else runs (LMDB knows the parent's reader slots by pid and leaves them alone) and opens anew on demand.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ class Environments:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pid = os.getpid()
         self._open: dict[Path, SegmentHandle] = {}
-        self._abandoned: list[SegmentHandle] = []
 
     def acquire(self, path: Path) -> SegmentHandle:
         """Open ``path`` or share it; pair with :meth:`SegmentHandle.release`.
@@ -65,13 +63,13 @@ class Environments:
                 del self._open[handle.path]
                 handle.environment.close()
 
-    def _forget_after_fork(self) -> None:
+    def _close_inherited(self) -> None:
         # The lock may have been held by a thread that does not exist in the child.
         self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._abandoned.extend(self._open.values())
+        for handle in self._open.values():
+            handle.environment.close()
         self._open = {}
 
 
 environments = Environments()
-os.register_at_fork(after_in_child=environments._forget_after_fork)
+os.register_at_fork(after_in_child=environments._close_inherited)
