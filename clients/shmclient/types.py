@@ -31,6 +31,7 @@ __all__ = [
     "ElectionType",
     "IsolationLevel",
     "Node",
+    "ThrottleEvent",
     "TopicCollection",
     "TopicPartition",
     "TopicPartitionInfo",
@@ -173,3 +174,15 @@ def _half(field: str, number: int) -> int:
     if not _INT64_MIN <= index <= _INT64_MAX:
         raise OverflowError(f"{field} {number} does not fit into 64 bits")
     return index
+
+
+class ThrottleEvent:
+    """Given to `throttle_cb`: the broker that slowed a request down, and by how many seconds."""
+
+    def __init__(self, broker_name: str, broker_id: int, throttle_time: float) -> None:
+        self.broker_name = broker_name
+        self.broker_id = broker_id
+        self.throttle_time = throttle_time
+
+    def __str__(self) -> str:
+        return f"{self.broker_name}/{self.broker_id} throttled for {int(self.throttle_time * 1000)} ms"
