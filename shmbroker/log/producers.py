@@ -60,9 +60,8 @@ class ProducerStates:
     def load(self, producer_id: int, row: bytes) -> None:
         self._rows[producer_id] = ProducerRow.unpack(row)
 
-    def packed_rows(self) -> list[tuple[int, bytes]]:
-        """(producer id, row) of everyone: a new segment starts with a copy of them."""
-        return [(producer_id, row.pack()) for producer_id, row in self._rows.items()]
+    def packed_row(self, producer_id: int) -> bytes:
+        return self._rows[producer_id].pack()
 
     def check(self, header: Header) -> RememberedBatch | None:
         """The earlier batch that ``header`` repeats, or None when it is the next one to append.
@@ -113,17 +112,12 @@ class ProducerStates:
             f"producer {header.producer_id} sent sequence {sequence} where {expected} is next",
         )
 
-    def record(self, header: Header, base_offset: int, append_time: int) -> bytes:
-        """Remember an appended batch; returns the producer's packed row."""
+    def record(self, header: Header, base_offset: int, append_time: int) -> None:
+        """Remember a batch that got its offset; batches of no producer are not remembered."""
+        if header.producer_id < 0:
+            return
         row = self._rows.get(header.producer_id)
         if row is None or row.epoch != header.producer_epoch:
             row = self._rows[header.producer_id] = ProducerRow(header.producer_epoch, [])
-        row.batches.append(
-            RememberedBatch(
-                header.base_sequence,
-                next_sequence(header.base_sequence, header.count - 1),
-                base_offset,
-                append_time,
-            )
-        )
-        return row.pack()
+        last_sequence = next_sequence(header.base_sequence, header.count - 1)
+        row.batches.append(RememberedBatch(header.base_sequence, last_sequence, base_offset, append_time))

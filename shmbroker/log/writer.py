@@ -25,12 +25,21 @@ MAP_SLACK_BYTES = 64 * 1024 * 1024
 """Room in a segment's map beyond ``segment.bytes`` for B-tree pages and the batch that crosses the limit."""
 
 
-class Append(NamedTuple):
-    """A batch that passed all checks, ready to be stamped. ``append_time`` is -1 for CreateTime."""
+class Staged(NamedTuple):
+    """A batch on its way into the log. ``append_time`` is -1 for CreateTime."""
 
     batch: bytearray
     header: Header
+    base_offset: int
     append_time: int
+
+
+class Position(NamedTuple):
+    """Where a batch is, or will be once committed. ``is_duplicate``: it was there before."""
+
+    base_offset: int
+    append_time: int
+    is_duplicate: bool
 
 
 class PartitionWriter:
@@ -52,6 +61,8 @@ class PartitionWriter:
         self.index_interval_bytes = index_interval_bytes
         self.leader_epoch = leader_epoch
         self.rolls = 0
+        self._staged: list[Staged] = []
+        self._next_offset = 0
         self._flush_lock = threading.Lock()
         self._open_active()
 
@@ -131,54 +142,70 @@ class PartitionWriter:
         """Bytes of all segments, about."""
         return self._sealed_bytes + self._active_bytes
 
-    def append(self, appends: Sequence[Append]) -> list[int]:
-        """Append batches in one commit and return their base offsets; all of them are in the log, or none.
+    def stage(self, batch: bytearray, header: Header, append_time: int) -> Position:
+        """Give ``batch`` its offset and hold it for the next :meth:`commit`.
+
+        A batch whose producer sent it before is not staged again: its old position is returned.
 
         Raises:
-            BrokerError: KAFKA_STORAGE_ERROR (disk full, I/O error); the log is as it was before.
+            BrokerError: as :meth:`ProducerStates.check`; KAFKA_STORAGE_ERROR when a new segment cannot be begun.
         """
-        if self._active_bytes >= self.segment_bytes:
-            self._roll()
-        try:
-            return self._commit(appends)
-        except lmdb.MapFullError:
-            # Page overhead ate the slack: the limit in bytes was only an estimate.
-            self._roll()
-        try:
-            return self._commit(appends)
-        except lmdb.MapFullError as error:
-            raise storage_error(self._path(self.active_base), "batches do not fit an empty segment", error) from error
+        if not self._staged:
+            if self._active_bytes >= self.segment_bytes:
+                self._roll()
+            self._next_offset = self.log_end
+        earlier = self.producers.check(header)
+        if earlier is not None:
+            return Position(earlier.base_offset, earlier.append_time, True)
+        base_offset = self._next_offset
+        self.producers.record(header, base_offset, append_time)
+        self._staged.append(Staged(batch, header, base_offset, append_time))
+        self._next_offset = base_offset + header.last_offset_delta + 1
+        return Position(base_offset, append_time, False)
 
-    def _commit(self, appends: Sequence[Append]) -> list[int]:
-        next_offset, bases = self.log_end, []
-        rows: dict[int, bytes] = {}
-        size = 0
+    def commit(self) -> int:
+        """Append all staged batches in one transaction; all of them are in the log, or none. Returns their bytes.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR (disk full, I/O error); the log is as it was before they were staged.
+        """
+        staged, self._staged = self._staged, []
+        if not staged:
+            return 0
         try:
-            with self._environment.begin(write=True) as txn:
-                put = txn.put
-                for batch, header, append_time in appends:
-                    stamp(batch, next_offset, append_time, self.leader_epoch)
-                    last_offset = next_offset + header.last_offset_delta
-                    if not put(KEY.pack(last_offset), batch, append=True, db=self._log):
-                        raise lmdb.KeyExistsError(f"offset {last_offset} is in the log already")
-                    self._index_time(txn, header, append_time, last_offset)
-                    if header.producer_id >= 0:
-                        rows[header.producer_id] = self.producers.record(header, next_offset, append_time)
-                    bases.append(next_offset)
-                    next_offset = last_offset + 1
-                    size += len(batch)
-                for producer_id, row in rows.items():
-                    put(KEY.pack(producer_id), row, db=self._producers)
-        except lmdb.MapFullError:
-            self._load()
-            raise
+            try:
+                size = self._write(staged)
+            except lmdb.MapFullError:
+                # Page overhead ate the slack: the limit in bytes was only an estimate.
+                self._roll()
+                for item in staged:
+                    self.producers.record(item.header, item.base_offset, item.append_time)
+                size = self._write(staged)
         except lmdb.Error as error:
             failure = storage_error(self._path(self.active_base), f"append at offset {self.log_end}", error)
             self._reopen()
             raise failure from error
-        self.log_end = next_offset
+        last = staged[-1]
+        self.log_end = last.base_offset + last.header.last_offset_delta + 1
         self._active_bytes += size
-        return bases
+        return size
+
+    def _write(self, staged: Sequence[Staged]) -> int:
+        size = 0
+        producer_ids = set()
+        with self._environment.begin(write=True) as txn:
+            for batch, header, base_offset, append_time in staged:
+                stamp(batch, base_offset, append_time, self.leader_epoch)
+                last_offset = base_offset + header.last_offset_delta
+                if not txn.put(KEY.pack(last_offset), batch, append=True, db=self._log):
+                    raise lmdb.KeyExistsError(f"offset {last_offset} is in the log already")
+                self._index_time(txn, header, append_time, last_offset)
+                producer_ids.add(header.producer_id)
+                size += len(batch)
+            producer_ids.discard(-1)
+            for producer_id in producer_ids:
+                txn.put(KEY.pack(producer_id), self.producers.packed_row(producer_id), db=self._producers)
+        return size
 
     def _reopen(self) -> None:
         """After a failed commit LMDB may refuse the environment for good; a fresh one has the last good state."""
@@ -204,6 +231,7 @@ class PartitionWriter:
         """Flush and seal the active segment and begin a new one that starts with a copy of the producers' state.
 
         The new file appears under its name only when it is complete, so a crash in between leaves the old one active.
+        The state is copied from the old segment and not from memory, which may know of batches that are only staged.
         """
         self.flush()
         base = self.log_end
@@ -217,8 +245,9 @@ class PartitionWriter:
             with environment.begin(write=True) as txn:
                 txn.put(segment.META_FORMAT, segment.FORMAT_VERSION, db=tables[b"meta"])
                 txn.put(segment.META_LOG_START, KEY.pack(self.log_start), db=tables[b"meta"])
-                for producer_id, row in self.producers.packed_rows():
-                    txn.put(KEY.pack(producer_id), row, db=tables[b"producers"])
+                with self._environment.begin(buffers=True) as old:
+                    for key, row in old.cursor(self._producers):
+                        txn.put(bytes(key), bytes(row), db=tables[b"producers"])
             environment.sync(True)
         except lmdb.Error as error:
             raise storage_error(path, "cannot begin a new segment", error) from error

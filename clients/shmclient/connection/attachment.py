@@ -1,0 +1,101 @@
+"""What a client holds once attached: its region, its eventfd, the broker's doorbell."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from collections.abc import Callable
+
+from shmbroker.protocol.messages import AttachConsumer, AttachProducer, AttachReply
+from shmbroker.shm.completions import CompletionReader
+from shmbroker.shm.region import map_session_fd
+from shmbroker.shm.ring import RingWriter
+from shmbroker.shm.session import WAITING_WORD, SessionLayout, read_header
+from shmbroker.shm.table import PartitionTable
+from shmbroker.shm.wakeup import Bell, Sleeper
+from shmclient.connection.connection import Connection
+
+
+class _Attachment:
+    """A mapped session region and the client's eventfd. ``generation``: of the connection it was made over."""
+
+    def __init__(self, connection: Connection, region_fd: int, eventfd: int) -> None:
+        self.generation = connection.generation
+        self._pid = os.getpid()
+        self._eventfd = eventfd
+        try:
+            self._region: mmap.mmap = map_session_fd(region_fd)
+        finally:
+            os.close(region_fd)
+        self.layout: SessionLayout = read_header(self._region)
+        self._view = memoryview(self._region)
+        self._words = self._view.cast("q")
+        self._sleeper = Sleeper(self._words, WAITING_WORD, eventfd, connection.fileno())
+
+    def sleep_unless(self, is_ready: Callable[[], bool], timeout_s: float) -> bool:
+        """Sleep until the broker rings; see :class:`Sleeper`. True when the connection wants to be looked at."""
+        return bool(self._sleeper.sleep_unless(is_ready, timeout_s))
+
+    def close(self) -> None:
+        os.close(self._eventfd)
+        with contextlib.suppress(BufferError):
+            self._region.close()
+
+
+class ProducerAttachment(_Attachment):
+    """A ring toward the broker, its answers, and its doorbell."""
+
+    def __init__(
+        self, connection: Connection, table: PartitionTable, region_fd: int, eventfd: int, doorbell_fd: int
+    ) -> None:
+        super().__init__(connection, region_fd, eventfd)
+        self.eventfd = eventfd
+        self._doorbell_fd = doorbell_fd
+        # The flag that says the broker sleeps is read-only to us, like all of the table.
+        self._bell = Bell(table.words, table.doorbell_waiting_word, doorbell_fd)
+        self.ring = RingWriter(self._view, self.layout)
+        self.completions = CompletionReader(self._view, self.layout)
+
+    def ring_doorbell(self) -> None:
+        """Call after writing to the ring."""
+        self._bell.ring_if_waiting()
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._doorbell_fd)
+
+
+class ConsumerAttachment(_Attachment):
+    """A wake-up word and the partitions it is for."""
+
+    def __init__(self, connection: Connection, region_fd: int, eventfd: int) -> None:
+        super().__init__(connection, region_fd, eventfd)
+        self._interest = self._view[self.layout.interest_start : self.layout.ring_start]
+
+    def set_interest(self, slots: list[int]) -> None:
+        """Say which partitions' news are to wake this client."""
+        bitmap = bytearray(self.layout.interest_bytes)
+        for slot in slots:
+            bitmap[slot >> 3] |= 1 << (slot & 7)
+        self._interest[:] = bitmap
+
+
+def attach_producer(connection: Connection, ring_bytes: int, timeout_s: float) -> ProducerAttachment:
+    """Ask the daemon for a ring of at least ``ring_bytes``.
+
+    Raises:
+        KafkaException: as :meth:`Connection.request`.
+    """
+    _reply, fds = connection.request_with_fds(AttachProducer(ring_bytes), AttachReply, 3, timeout_s)
+    return ProducerAttachment(connection, connection.table(), *fds)
+
+
+def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachment:
+    """Ask the daemon for a wake-up word.
+
+    Raises:
+        KafkaException: as :meth:`Connection.request`.
+    """
+    _reply, fds = connection.request_with_fds(AttachConsumer(), AttachReply, 2, timeout_s)
+    return ConsumerAttachment(connection, *fds)

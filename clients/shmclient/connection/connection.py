@@ -1,0 +1,220 @@
+"""The control connection of one client: made when first needed, made again when it was lost."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import select
+import socket
+import threading
+import time
+from typing import TypeVar
+
+from shmbroker import __version__
+from shmbroker.errors import BrokerError
+from shmbroker.protocol.channel import Channel, ChannelClosedError
+from shmbroker.protocol.framing import Codec
+from shmbroker.protocol.messages import (
+    PROTOCOL_VERSION,
+    Failure,
+    Hello,
+    HelloReply,
+    Request,
+    RequestBody,
+    Response,
+)
+from shmbroker.shm.table import PartitionTable
+from shmclient.connection.bootstrap import control_sockets, where_looked
+from shmclient.errors import KafkaError, KafkaException, from_broker_error
+
+RECONNECT_INTERVAL_S = 0.02
+"""Pause between two looks for a daemon that is not there: short, for a restart takes some 100 ms."""
+
+R = TypeVar("R")
+
+
+class Connection:
+    """Requests to the daemon. Thread-safe. Constructing one does no I/O.
+
+    ``generation`` grows with every new connection: what was attached over an older one (sessions, slots, the table) is
+    gone. After fork the child starts over with a connection of its own.
+
+    Args:
+        bootstrap_servers: as configured; None or ``shm:...``.
+        client_id: shown to operators.
+    """
+
+    def __init__(self, bootstrap_servers: str | None, client_id: str) -> None:
+        self._bootstrap = bootstrap_servers
+        self._client_id = client_id
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._channel: Channel[Request, Response] | None = None
+        self._correlation_ids = itertools.count(1)
+        self._table: PartitionTable | None = None
+        self.hello: HelloReply | None = None
+        self.generation = 0
+
+    # --- requests ------------------------------------------------------------------------------------------
+
+    def request(self, body: RequestBody, reply_type: type[R], timeout_s: float) -> R:
+        """Send ``body`` and return its reply, connecting first where need be.
+
+        A daemon that is not there is looked for until ``timeout_s`` is over; at least once.
+
+        Raises:
+            KafkaException: _TRANSPORT when no daemon answers or the connection is lost, _TIMED_OUT when it does not
+                answer in time, else the daemon's refusal.
+        """
+        reply, _fds = self.request_with_fds(body, reply_type, 0, timeout_s)
+        return reply
+
+    def request_with_fds(
+        self, body: RequestBody, reply_type: type[R], fd_count: int, timeout_s: float
+    ) -> tuple[R, list[int]]:
+        """As :meth:`request`, for replies that carry descriptors; they belong to the caller."""
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            while True:
+                channel = self._connect(deadline)
+                try:
+                    reply = self._exchange(channel, body, deadline)
+                    if isinstance(reply, Failure):
+                        raise KafkaException(KafkaError(reply.code, reply.message))
+                    if not isinstance(reply, reply_type):
+                        raise ChannelClosedError(f"the daemon answered with a {type(reply).__name__}")
+                    return reply, channel.take_fds(fd_count)
+                except TimeoutError:
+                    # A late answer would be taken for the next one's: start afresh.
+                    self.disconnect()
+                    raise KafkaException(
+                        KafkaError(KafkaError._TIMED_OUT, f"the daemon did not answer within {timeout_s:g} s")
+                    ) from None
+                except ChannelClosedError as error:
+                    self.disconnect()
+                    if time.monotonic() >= deadline or fd_count == 0 and not _is_repeatable(body):
+                        raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from None
+
+    def _exchange(self, channel: Channel[Request, Response], body: RequestBody, deadline: float) -> object:
+        correlation_id = next(self._correlation_ids)
+        channel.send(Request(correlation_id, body), timeout_s=max(0.0, deadline - time.monotonic()))
+        while True:
+            response = channel.receive(max(0.001, deadline - time.monotonic()))
+            # -1 answers a frame the daemon could not read; it closes the connection next.
+            if response.correlation_id in (correlation_id, -1):
+                return response.body
+
+    # --- connecting ----------------------------------------------------------------------------------------
+
+    def _connect(self, deadline: float) -> Channel[Request, Response]:
+        if self._pid != os.getpid():
+            self._forget_parent()
+        while self._channel is None:
+            try:
+                self._channel = self._open_channel()
+                self.hello = self._greet(self._channel)
+                self._table = None
+                self.generation += 1
+            except (ConnectionError, TimeoutError, FileNotFoundError) as error:
+                self.disconnect()
+                if time.monotonic() >= deadline:
+                    reason = f"; last answer: {error}" if isinstance(error, ChannelClosedError) else ""
+                    raise KafkaException(
+                        KafkaError(KafkaError._TRANSPORT, where_looked(self._bootstrap) + reason)
+                    ) from None
+                time.sleep(min(RECONNECT_INTERVAL_S, max(0.0, deadline - time.monotonic())))
+            except OSError as error:
+                self.disconnect()
+                raise KafkaException(
+                    KafkaError(KafkaError._TRANSPORT, f"{where_looked(self._bootstrap)}; {error.strerror}")
+                ) from None
+        return self._channel
+
+    def _open_channel(self) -> Channel[Request, Response]:
+        failure: OSError | None = None
+        for path in control_sockets(self._bootstrap):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            try:
+                sock.connect(str(path))
+            except OSError as error:
+                sock.close()
+                failure = failure or error
+                continue
+            return Channel(sock, Codec(Request), Codec(Response))
+        raise failure or FileNotFoundError("no runtime dir to look in")
+
+    def _greet(self, channel: Channel[Request, Response]) -> HelloReply:
+        hello = Hello(PROTOCOL_VERSION, self._client_id, f"shmclient {__version__}")
+        reply = self._exchange(channel, hello, time.monotonic() + 5.0)
+        if isinstance(reply, Failure):
+            self.disconnect()
+            raise KafkaException(KafkaError(reply.code, reply.message))
+        if not isinstance(reply, HelloReply):
+            raise ChannelClosedError(f"the daemon greeted with a {type(reply).__name__}")
+        return reply
+
+    def disconnect(self) -> None:
+        """Close the connection, if there is one; the next request makes a new one."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+
+    def _forget_parent(self) -> None:
+        """In a forked child: the socket is the parent's; closing our copy of it does not disturb the parent."""
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        self._table = None
+        self.generation += 1
+
+    # --- state ---------------------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """Readable when the daemon closed the connection; -1 while there is none."""
+        channel = self._channel
+        return -1 if channel is None else channel.fileno()
+
+    def check(self) -> bool:
+        """True while the connection stands; notices that the daemon is gone without a request."""
+        with self._lock:
+            channel = self._channel
+            if channel is None:
+                return False
+            poller = select.poll()
+            poller.register(channel, select.POLLIN)
+            if not poller.poll(0):
+                return True
+            try:
+                channel.receive_available()
+            except (ChannelClosedError, BrokerError):
+                self.disconnect()
+                return False
+            return True
+
+    def table(self, timeout_s: float = 5.0) -> PartitionTable:
+        """The daemon's partition table, mapped once for each connection.
+
+        Raises:
+            KafkaException: _TRANSPORT when no daemon answers.
+        """
+        with self._lock:
+            self._connect(time.monotonic() + timeout_s)
+            if self._table is None:
+                assert self.hello is not None
+                try:
+                    self._table = PartitionTable.open(self.hello.table_path)
+                except BrokerError as error:
+                    raise KafkaException(from_broker_error(error)) from None
+            return self._table
+
+    def describe_absence(self) -> str:
+        """For error texts: where a daemon was looked for."""
+        return where_looked(self._bootstrap)
+
+
+def _is_repeatable(body: RequestBody) -> bool:
+    """True for requests that may be sent again when the connection broke before the answer."""
+    return type(body).__name__.startswith(("Describe", "Fetch", "Init", "Commit", "Attach"))

@@ -1,0 +1,28 @@
+"""``python -m shmbrokerd.broker``: started by the main process, never by hand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from shmbrokerd.broker.process import BrokerProcess, die_with_parent, prepare_process
+from shmbrokerd.logs import set_up_logging
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="shmbrokerd.broker", description=__doc__)
+    parser.add_argument("--channel-fd", type=int, required=True, help="socket to the main process")
+    parser.add_argument("--doorbell-fd", type=int, required=True, help="eventfd that producers ring")
+    parser.add_argument("--table", required=True, help="path of the partition table")
+    parser.add_argument("--counters", required=True, help="path of the counters file")
+    parser.add_argument("--log-level", default="info")
+    arguments = parser.parse_args()
+    die_with_parent()
+    set_up_logging(arguments.log_level)
+    prepare_process()
+    BrokerProcess(arguments.channel_fd, arguments.doorbell_fd, arguments.table, arguments.counters).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""The append loop: from rings to logs to answers, one round after another.
+
+A round takes a bounded share from every ring, so one producer cannot keep the others waiting; appends what it took with one
+commit per partition; publishes the new figures; answers; wakes who sleeps. The loop waits for nobody: a client that does
+not read its answers or writes nonsense is detached, and durability runs in threads beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.shm.completions import Completion
+from shmbroker.shm.counters import CountersFile, SystemCounter
+from shmbroker.shm.ring import Frame
+from shmbrokerd.broker.flusher import Flusher
+from shmbrokerd.broker.partition import LedPartition
+from shmbrokerd.broker.session import ConsumerSession, ProducerSession
+from shmbrokerd.logs import log
+
+ROUND_BYTES = 512 * 1024
+"""Batch bytes a round takes in all: commits of this size run from the CPU's cache, larger ones were measured 4x slower."""
+MIN_SHARE_BYTES = 64 * 1024
+"""What each ring may give in a round however many there are: below this the commit costs more than the bytes."""
+ACKS_ALL = -1
+
+Answers = list[tuple[int, Completion]]
+
+
+class AppendLoop:
+    """State of the loop. ``on_session_fault(session_id, reason)`` and ``on_partition_fault(slot, reason)`` tell the main
+    process of what went wrong."""
+
+    def __init__(
+        self,
+        counters: CountersFile,
+        flusher: Flusher,
+        on_session_fault: Callable[[int, str], None],
+        on_partition_fault: Callable[[int, str], None],
+    ) -> None:
+        self._counters = counters
+        self._flusher = flusher
+        self._on_session_fault = on_session_fault
+        self._on_partition_fault = on_partition_fault
+        self.partitions: dict[int, LedPartition] = {}
+        self._producers: dict[int, ProducerSession] = {}
+        self._consumers: dict[int, ConsumerSession] = {}
+
+    # --- clients -------------------------------------------------------------------------------------------
+
+    def attach(self, session: ProducerSession | ConsumerSession) -> None:
+        if isinstance(session, ProducerSession):
+            self._producers[session.session_id] = session
+        else:
+            self._consumers[session.session_id] = session
+
+    def detach(self, session_id: int) -> None:
+        """Append what a producer published before it went, then let go of its memory."""
+        producer = self._producers.get(session_id)
+        if producer is not None:
+            while session_id in self._producers and producer.has_frames():
+                self.append_round([producer])
+            self._drop(session_id)
+        consumer = self._consumers.pop(session_id, None)
+        if consumer is not None:
+            consumer.close()
+
+    def _drop(self, session_id: int) -> None:
+        producer = self._producers.pop(session_id, None)
+        if producer is not None:
+            producer.close()
+
+    def _fault(self, session_id: int, reason: str) -> None:
+        log.warning("detached session %d: %s", session_id, reason)
+        self._counters.add(SystemCounter.FAULTED_SESSIONS)
+        self._drop(session_id)
+        self._on_session_fault(session_id, reason)
+
+    # --- the round -----------------------------------------------------------------------------------------
+
+    def has_work(self) -> bool:
+        return self._flusher.has_finished() or any(producer.has_frames() for producer in self._producers.values())
+
+    def do_work(self) -> int:
+        """One round; returns how much was done, 0 when there was nothing to do."""
+        work = self._finish_flushes()
+        ready = [producer for producer in self._producers.values() if producer.has_frames()]
+        if ready:
+            work += self.append_round(ready)
+        return work
+
+    def append_round(self, producers: list[ProducerSession]) -> int:
+        """Take from each of ``producers``, append, answer; returns the batches taken."""
+        share = max(MIN_SHARE_BYTES, ROUND_BYTES // len(producers))
+        taken: dict[int, list[tuple[ProducerSession, Frame]]] = defaultdict(list)
+        batches = 0
+        for producer in producers:
+            try:
+                frames = producer.take(share)
+            except BrokerError as error:
+                self._fault(producer.session_id, error.message)
+                continue
+            batches += len(frames)
+            for frame in frames:
+                taken[frame.slot].append((producer, frame))
+        now_ms = time.time_ns() // 1_000_000
+        answers: Answers = []
+        for slot, frames_of_slot in taken.items():
+            answers += self._append(slot, frames_of_slot, now_ms)
+        self._answer(answers)
+        self._wake_consumers(set(taken))
+        return batches
+
+    def _append(self, slot: int, frames: list[tuple[ProducerSession, Frame]], now_ms: int) -> Answers:
+        """Append the frames of one partition; returns the answers that need not wait for the disk."""
+        partition = self.partitions.get(slot)
+        if partition is None:
+            return self._refuse_all(frames, ErrorCode.UNKNOWN_TOPIC_OR_PART, f"slot {slot} is not open")
+        if not partition.is_online:
+            return self._refuse_all(frames, ErrorCode.KAFKA_STORAGE_ERROR, f"{partition} is offline")
+        answers: Answers = []
+        staged: list[tuple[ProducerSession, Frame, Completion]] = []
+        records = 0
+        for producer, frame in frames:
+            if producer.session_id not in self._producers:
+                continue  # detached for an earlier frame of this round
+            try:
+                header, position = partition.stage(frame.batch, now_ms)
+            except BrokerError as error:
+                if error.code == ErrorCode.INVALID_MSG:
+                    self._fault(producer.session_id, f"batch for {partition}: {error.message}")
+                else:
+                    answers += self._refuse(producer, frame, error)
+                continue
+            records += 0 if position.is_duplicate else header.count
+            self._counters.add(SystemCounter.DUPLICATES, position.is_duplicate)
+            completion = Completion(frame.request_id, position.base_offset, position.append_time, 0)
+            staged.append((producer, frame, completion))
+        try:
+            size = partition.commit()
+        except BrokerError as error:
+            log.error("%s", error.message)
+            self._counters.add(SystemCounter.STORAGE_ERRORS)
+            return answers + self._refuse_all([(p, f) for p, f, _ in staged], error.code, error.message)
+        self._count(staged, records, size)
+        return answers + self._hold_for_flush(partition, staged)
+
+    def _hold_for_flush(
+        self, partition: LedPartition, staged: list[tuple[ProducerSession, Frame, Completion]]
+    ) -> Answers:
+        """acks=all waits for the disk where the topic says so (``flush.on.ack``); acks=0 is not answered at all."""
+        to_disk = partition.config.flush_on_ack
+        held = [(p.session_id, c) for p, f, c in staged if f.acks == ACKS_ALL and to_disk]
+        if held:
+            self._flusher.request(partition.slot, partition.log.flusher(), held)
+        return [(p.session_id, c) for p, f, c in staged if f.acks == 1 or (f.acks == ACKS_ALL and not to_disk)]
+
+    def _count(self, staged: list[tuple[ProducerSession, Frame, Completion]], records: int, size: int) -> None:
+        counters = self._counters
+        counters.add(SystemCounter.COMMITS)
+        counters.add(SystemCounter.BATCHES_IN, len(staged))
+        counters.add(SystemCounter.RECORDS_IN, records)
+        counters.add(SystemCounter.BYTES_IN, size)
+        for producer, frame, _ in staged:
+            counters.add_session(producer.counters_entry, 1, 0, len(frame.batch), 0)
+
+    # --- answers -------------------------------------------------------------------------------------------
+
+    def _refuse(self, producer: ProducerSession, frame: Frame, error: BrokerError) -> Answers:
+        log.info("refused a batch of session %d: %s", producer.session_id, error.message)
+        self._counters.add(SystemCounter.REFUSED)
+        self._counters.add_session(producer.counters_entry, 0, 0, 0, 1)
+        return [(producer.session_id, Completion(frame.request_id, -1, -1, int(error.code)))] if frame.acks else []
+
+    def _refuse_all(
+        self, frames: list[tuple[ProducerSession, Frame]], code: ErrorCode, message: str
+    ) -> Answers:
+        error = BrokerError(code, message)
+        return [answer for producer, frame in frames for answer in self._refuse(producer, frame, error)]
+
+    def _answer(self, answers: Answers) -> None:
+        by_session: dict[int, list[Completion]] = defaultdict(list)
+        for session_id, completion in answers:
+            by_session[session_id].append(completion)
+        for session_id, completions in by_session.items():
+            producer = self._producers.get(session_id)
+            if producer is None:
+                continue  # it died while its batch was on the way to the disk
+            if not producer.complete(completions):
+                self._fault(session_id, "it has more requests under way than its completion ring has entries")
+            elif producer.wake():
+                self._counters.add(SystemCounter.WAKEUPS)
+
+    def _finish_flushes(self) -> int:
+        finished = self._flusher.finished()
+        for flushed in finished:
+            self._counters.add(SystemCounter.FLUSHES)
+            if flushed.error is None:
+                self._answer(flushed.answers)
+                continue
+            log.error("%s", flushed.error.message)
+            self._counters.add(SystemCounter.STORAGE_ERRORS)
+            code = int(flushed.error.code)
+            self._answer([(session, c._replace(base_offset=-1, error=code)) for session, c in flushed.answers])
+            partition = self.partitions.get(flushed.slot)
+            if partition is not None:
+                # After a failed fsync nobody knows what the disk holds: no more promises until it is opened anew.
+                partition.go_offline()
+                self._on_partition_fault(flushed.slot, flushed.error.message)
+        return len(finished)
+
+    def _wake_consumers(self, slots: set[int]) -> None:
+        for consumer in self._consumers.values():
+            if consumer.is_interested(slots) and consumer.wake():
+                self._counters.add(SystemCounter.WAKEUPS)
+
+    def reap_readers(self) -> None:
+        """Free the LMDB reader slots of processes that died."""
+        for partition in self.partitions.values():
+            partition.log.reap_readers()

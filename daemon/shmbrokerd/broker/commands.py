@@ -1,0 +1,100 @@
+"""What the main process may ask of a broker, each command one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.protocol.messages import (
+    AdvanceLogStart,
+    AttachSession,
+    BrokerReply,
+    ClosePartition,
+    DetachSession,
+    OpenPartition,
+    ReconfigurePartition,
+    StopBroker,
+)
+from shmbroker.shm.table import Figures, PartitionState, PartitionTable
+from shmbrokerd.broker.append_loop import AppendLoop
+from shmbrokerd.broker.partition import LedPartition
+from shmbrokerd.broker.session import open_session
+from shmbrokerd.logs import log
+
+
+
+class Commands:
+    """Carries commands out on an :class:`AppendLoop`, between two of its rounds."""
+
+    def __init__(self, loop: AppendLoop, table: PartitionTable) -> None:
+        self._loop = loop
+        self._table = table
+        self.is_stopping = False
+        self._handlers: dict[type, Callable[[Any, Sequence[int]], BrokerReply]] = {
+            OpenPartition: self._open_partition,
+            ReconfigurePartition: self._reconfigure_partition,
+            ClosePartition: self._close_partition,
+            AdvanceLogStart: self._advance_log_start,
+            AttachSession: self._attach_session,
+            DetachSession: self._detach_session,
+            StopBroker: self._stop,
+        }
+
+    def run(self, body: Any, take_fds: Callable[[int], Sequence[int]]) -> BrokerReply:
+        """Carry out one command; a refusal is a reply, never an exception."""
+        fds = take_fds(2) if isinstance(body, AttachSession) else ()
+        try:
+            return self._handlers[type(body)](body, fds)
+        except BrokerError as error:
+            log.error("%s failed: %s", type(body).__name__, error.message)
+            return BrokerReply(error.code, error.message)
+
+    def _partition(self, slot: int) -> LedPartition:
+        partition = self._loop.partitions.get(slot)
+        if partition is None:
+            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PART, f"slot {slot} is not open")
+        return partition
+
+    def _open_partition(self, command: OpenPartition, _fds: Sequence[int]) -> BrokerReply:
+        try:
+            self._loop.partitions[command.slot] = LedPartition(
+                command.slot,
+                command.topic,
+                command.partition,
+                Path(command.directory),
+                command.leader_epoch,
+                command.config,
+                self._table,
+            )
+        except BrokerError:
+            self._table.publish(command.slot, Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.OFFLINE))
+            raise
+        return BrokerReply()
+
+    def _reconfigure_partition(self, command: ReconfigurePartition, _fds: Sequence[int]) -> BrokerReply:
+        self._partition(command.slot).reconfigure(command.config)
+        return BrokerReply()
+
+    def _close_partition(self, command: ClosePartition, _fds: Sequence[int]) -> BrokerReply:
+        self._partition(command.slot).close(delete=command.delete)
+        del self._loop.partitions[command.slot]
+        return BrokerReply()
+
+    def _advance_log_start(self, command: AdvanceLogStart, _fds: Sequence[int]) -> BrokerReply:
+        return BrokerReply(offset=self._partition(command.slot).advance_log_start(command.offset))
+
+    def _attach_session(self, command: AttachSession, fds: Sequence[int]) -> BrokerReply:
+        region_fd, eventfd = fds
+        self._loop.attach(open_session(command.session_id, command.counters_entry, region_fd, eventfd))
+        return BrokerReply()
+
+    def _detach_session(self, command: DetachSession, _fds: Sequence[int]) -> BrokerReply:
+        self._loop.detach(command.session_id)
+        self._loop.reap_readers()
+        return BrokerReply()
+
+    def _stop(self, _command: StopBroker, _fds: Sequence[int]) -> BrokerReply:
+        self.is_stopping = True
+        return BrokerReply()

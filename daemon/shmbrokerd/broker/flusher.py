@@ -1,0 +1,101 @@
+"""Durability beside the append loop: flushes are grouped by partition and run in threads of their own.
+
+While one flush of a partition runs, all that arrives for it waits for the next one, which serves them together: the slower
+the disk, the larger the groups. py-lmdb releases the GIL, so the loop goes on appending meanwhile.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from shmbroker.errors import BrokerError
+from shmbroker.shm.completions import Completion
+
+FLUSH_THREADS = 4
+"""Partitions flushed at a time: enough for a disk's queue to merge, few enough not to starve the loop of the GIL."""
+
+
+class Flushed(NamedTuple):
+    """A finished flush: the answers it allows, as (session id, completion), or the error that forbids them."""
+
+    slot: int
+    answers: list[tuple[int, Completion]]
+    error: BrokerError | None
+
+
+class _Group(NamedTuple):
+    flush: Callable[[], None]
+    answers: list[tuple[int, Completion]]
+
+
+class Flusher:
+    """``request`` and ``finished`` are called by the loop only; ``on_finished`` by the threads."""
+
+    def __init__(self, on_finished: Callable[[], None]) -> None:
+        self._on_finished = on_finished
+        self._lock = threading.Lock()
+        self._waiting: dict[int, _Group] = {}
+        self._running: set[int] = set()
+        self._due: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._finished: deque[Flushed] = deque()
+        self._threads: list[threading.Thread] = []
+
+    def request(self, slot: int, flush: Callable[[], None], answers: list[tuple[int, Completion]]) -> None:
+        """Flush ``slot`` and give back ``answers`` when that is done. ``flush`` covers all appends before this call."""
+        self._start_threads()
+        with self._lock:
+            earlier = self._waiting.get(slot)
+            self._waiting[slot] = _Group(flush, [*earlier.answers, *answers] if earlier else answers)
+            if earlier is None and slot not in self._running:
+                self._due.put(slot)
+
+    def finished(self) -> list[Flushed]:
+        """All flushes finished since the last call."""
+        finished = []
+        while self._finished:
+            finished.append(self._finished.popleft())
+        return finished
+
+    def has_finished(self) -> bool:
+        return bool(self._finished)
+
+    def is_busy(self) -> bool:
+        with self._lock:
+            return bool(self._waiting or self._running)
+
+    def stop(self) -> None:
+        """Finish what is running; groups still waiting are dropped with their answers."""
+        for _ in self._threads:
+            self._due.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _start_threads(self) -> None:
+        # A broker whose topics are never flushed (acks 0 and 1) never pays for the threads.
+        if not self._threads:
+            self._threads = [
+                threading.Thread(target=self._run, name=f"flush-{i}", daemon=True) for i in range(FLUSH_THREADS)
+            ]
+            for thread in self._threads:
+                thread.start()
+
+    def _run(self) -> None:
+        while (slot := self._due.get()) is not None:
+            with self._lock:
+                group = self._waiting.pop(slot)
+                self._running.add(slot)
+            error = None
+            try:
+                group.flush()
+            except BrokerError as failure:
+                error = failure
+            self._finished.append(Flushed(slot, group.answers, error))
+            with self._lock:
+                self._running.discard(slot)
+                if slot in self._waiting:
+                    self._due.put(slot)
+            self._on_finished()

@@ -1,0 +1,142 @@
+"""One partition as the broker leads it: which batches may enter its log, and what the partition table says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.writer import PartitionWriter, Position
+from shmbroker.protocol.messages import LogConfig
+from shmbroker.records.layout import HEADER_BYTES, Column, Flag, Header, check_crc, read_header
+from shmbroker.records.recompress import recompress
+from shmbroker.shm.table import Figures, PartitionState, PartitionTable
+
+
+class LedPartition:
+    """A partition's log and its line in the table.
+
+    Raises:
+        BrokerError: KAFKA_STORAGE_ERROR when the log cannot be opened.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        topic: str,
+        partition: int,
+        folder: Path,
+        leader_epoch: int,
+        config: LogConfig,
+        table: PartitionTable,
+    ) -> None:
+        self.slot = slot
+        self.topic = topic
+        self.partition = partition
+        self.config = config
+        self._table = table
+        self._appended = 0
+        self.is_online = True
+        self.log = PartitionWriter(folder, config.segment_bytes, config.index_interval_bytes, leader_epoch)
+        self.publish()
+
+    def __str__(self) -> str:
+        return f"{self.topic} [{self.partition}]"
+
+    def reconfigure(self, config: LogConfig) -> None:
+        self.config = config
+        self.log.segment_bytes = config.segment_bytes
+        self.log.index_interval_bytes = config.index_interval_bytes
+
+    # --- what may enter ------------------------------------------------------------------------------------
+
+    def stage(self, batch: bytearray, now_ms: int) -> tuple[Header, Position]:
+        """Check ``batch`` and hold it for the next commit.
+
+        Raises:
+            BrokerError: INVALID_MSG when its bytes are not a whole batch (the client that sent it cannot be trusted);
+                MSG_SIZE_TOO_LARGE, INVALID_TIMESTAMP, INVALID_RECORD for a batch that breaks a limit; the codes of
+                :meth:`PartitionWriter.stage`.
+        """
+        header = read_header(batch)
+        check_crc(header, batch)
+        self._check_limits(header, now_ms)
+        batch, header = recompress(batch, header, self.config.compression_type)
+        append_time = now_ms if self.config.message_timestamp_type == "LogAppendTime" else -1
+        return header, self.log.stage(batch, header, append_time)
+
+    def _check_limits(self, header: Header, now_ms: int) -> None:
+        config = self.config
+        size = header.length - HEADER_BYTES
+        if size > config.max_message_bytes:
+            raise BrokerError(
+                ErrorCode.MSG_SIZE_TOO_LARGE,
+                f"batch of {size} bytes for {self} is over {config.max_message_bytes} (max.message.bytes)",
+            )
+        if header.flags & Flag.CONTROL or header.ends[Column.OFFSET_DELTAS] != header.ends[Column.HEADERS]:
+            raise BrokerError(ErrorCode.INVALID_RECORD, f"a client sent {self} what only the broker may write")
+        if config.message_timestamp_type == "LogAppendTime":
+            return
+        ahead, behind = header.max_timestamp - now_ms, now_ms - header.base_timestamp
+        if ahead > config.message_timestamp_after_max_ms or behind > config.message_timestamp_before_max_ms:
+            raise BrokerError(
+                ErrorCode.INVALID_TIMESTAMP,
+                f"timestamps {header.base_timestamp} to {header.max_timestamp} for {self} are too far from"
+                f" {now_ms} (message.timestamp.after.max.ms={config.message_timestamp_after_max_ms},"
+                f" message.timestamp.before.max.ms={config.message_timestamp_before_max_ms})",
+            )
+
+    def commit(self) -> int:
+        """Append what is staged and let readers see it; returns the bytes. Raises BrokerError KAFKA_STORAGE_ERROR."""
+        size = self.log.commit()
+        self._appended += 1
+        self.publish()
+        return size
+
+    # --- what the table says -------------------------------------------------------------------------------
+
+    def publish(self) -> None:
+        """With one replica a committed batch is replicated to all: the high watermark is the end of the log."""
+        log = self.log
+        state = PartitionState.ONLINE if self.is_online else PartitionState.OFFLINE
+        self._table.publish(
+            self.slot,
+            Figures(
+                log.log_start,
+                log.log_end,
+                log.log_end,
+                log.log_end,
+                log.active_base,
+                log.log_bytes,
+                self._appended,
+                state,
+            ),
+        )
+
+    def go_offline(self) -> None:
+        """The disk broke a promise (a flush failed): nothing more is acknowledged until the log is opened anew."""
+        self.is_online = False
+        self.publish()
+
+    def advance_log_start(self, offset: int) -> int:
+        """Delete records below ``offset`` (-1: all there are); returns the new log start.
+
+        Raises:
+            BrokerError: OFFSET_OUT_OF_RANGE beyond the high watermark, KAFKA_STORAGE_ERROR.
+        """
+        log = self.log
+        target = log.log_end if offset == -1 else offset
+        if not 0 <= target <= log.log_end:
+            raise BrokerError(
+                ErrorCode.OFFSET_OUT_OF_RANGE,
+                f"cannot delete records of {self} up to offset {offset}: it ends at {log.log_end}",
+            )
+        log.advance_log_start(target)
+        self.publish()
+        return log.log_start
+
+    def close(self, *, delete: bool) -> None:
+        if delete:
+            self.log.delete()
+        else:
+            self.log.close()
+        self._table.publish(self.slot, Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.CLOSED))

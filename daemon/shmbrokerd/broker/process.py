@@ -1,0 +1,109 @@
+"""The broker process around its loop: the channel to the main process, the doorbell, the end."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import socket
+import time
+
+from shmbroker.protocol.channel import Channel, ChannelClosedError
+from shmbroker.protocol.framing import Codec
+from shmbroker.protocol.messages import BrokerCommand, BrokerEvent, PartitionFaulted, SessionFaulted
+from shmbroker.shm.counters import CountersFile, SystemCounter
+from shmbroker.shm.table import PartitionTable
+from shmbroker.shm.wakeup import Sleeper, ring
+from shmbrokerd.broker.append_loop import AppendLoop
+from shmbrokerd.broker.commands import Commands
+from shmbrokerd.broker.flusher import Flusher
+from shmbrokerd.logs import log
+
+SLEEP_S = 1.0
+"""Longest sleep: bounds what a lost wake-up (a client killed between publishing and ringing) can delay."""
+REAP_INTERVAL_S = 10.0
+"""How often reader slots of dead processes are freed when no client detaches."""
+_PR_SET_PDEATHSIG = 1
+
+
+
+class BrokerProcess:
+    """Runs until the main process says stop or is gone."""
+
+    def __init__(self, channel_fd: int, doorbell_fd: int, table_path: str, counters_path: str) -> None:
+        self._channel: Channel[BrokerEvent, BrokerCommand] = Channel(
+            socket.socket(fileno=channel_fd), Codec(BrokerEvent), Codec(BrokerCommand)
+        )
+        table = PartitionTable.open(table_path, writable=True)
+        self._counters = CountersFile.open(counters_path, writable=True)
+        self._counters.broker_pid = os.getpid()
+        self._flusher = Flusher(on_finished=lambda: ring(doorbell_fd))
+        self._loop = AppendLoop(
+            self._counters,
+            self._flusher,
+            on_session_fault=lambda session, reason: self._tell(SessionFaulted(session, reason)),
+            on_partition_fault=lambda slot, reason: self._tell(PartitionFaulted(slot, reason)),
+        )
+        self._commands = Commands(self._loop, table)
+        self._sleeper = Sleeper(
+            table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno()
+        )
+        self._reap_at = time.monotonic() + REAP_INTERVAL_S
+
+    def run(self) -> None:
+        try:
+            while not self._commands.is_stopping:
+                work = self._run_commands()
+                work += self._loop.do_work()
+                if not work:
+                    self._sleep()
+        except ChannelClosedError:
+            log.info("the main process is gone; stopping")
+        finally:
+            self._shut_down()
+
+    def _run_commands(self) -> int:
+        self._channel.receive_available()
+        commands = 0
+        while (command := self._channel.pop_received()) is not None:
+            reply = self._commands.run(command.body, self._channel.take_fds)
+            self._channel.send(BrokerEvent(command.correlation_id, reply))
+            commands += 1
+        return commands
+
+    def _sleep(self) -> None:
+        self._counters.add(SystemCounter.SLEEPS)
+        self._sleeper.sleep_unless(self._loop.has_work, SLEEP_S)
+        if time.monotonic() >= self._reap_at:
+            self._loop.reap_readers()
+            self._reap_at = time.monotonic() + REAP_INTERVAL_S
+
+    def _tell(self, event: SessionFaulted | PartitionFaulted) -> None:
+        self._channel.send(BrokerEvent(-1, event))
+
+    def _shut_down(self) -> None:
+        """Finish flushes that run, close the logs. All that was committed is in the page cache already."""
+        self._flusher.stop()
+        for partition in self._loop.partitions.values():
+            partition.close(delete=False)
+        self._channel.close()
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when the main process dies, so that no orphan holds the data directory."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1 and os.environ.get("SHMBROKERD_MAIN_PID") not in (None, "1"):
+        raise SystemExit("the main process died before the broker was up")
+
+
+def prepare_process() -> None:
+    """Limits and signals of a broker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:  # three descriptors for each open segment
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # The loop makes no reference cycles; a full collection in the middle of a round would only add latency.
+    gc.freeze()
