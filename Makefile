@@ -37,6 +37,9 @@ format: $(VENV)/.installed-dev ## format the code and apply safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: $(VENV)/.installed-bench ## run the benchmarks; options in ARGS: --quick, --only NAME, --list
+	$(BIN)/python -m benchmarks $(ARGS)
+
 kafka: ## fetch a real Apache Kafka into .kafka/, the oracle of the conformance tests
 	@sh tests/conformance/kafka/fetch.sh
 

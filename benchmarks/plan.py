@@ -1,0 +1,120 @@
+"""Which cases are measured: backend x work, in groups whose backends take turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from benchmarks.backend import Backend
+from benchmarks.workload import Workload
+
+LATENCY_RECORDS = 320
+SIZES = {"100B": 100, "1KiB": 1024}
+SCALED = "shmbroker-acks1"
+"""The backend whose cost is followed from few partitions and clients to many."""
+CLIENT_PARTITIONS = 32
+"""Constant while the number of clients grows, so that only the clients change."""
+
+
+class Kind(StrEnum):
+    THROUGHPUT = "throughput"
+    LATENCY = "latency"
+    REST = "rest"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of one table. `key` names it in the result file and in the targets."""
+
+    group: str
+    label: str
+    kind: Kind
+    backend: Backend
+    work: Workload
+
+    @property
+    def key(self) -> str:
+        return f"{self.group}/{self.label}"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long and how often: repetitions of a case, seconds a throughput run should take."""
+
+    repetitions: int
+    seconds: float
+    partitions: Sequence[int]
+    clients: Sequence[int]
+
+
+FULL = Effort(repetitions=5, seconds=1.0, partitions=(1, 4, 16, 64, 256), clients=(1, 4, 8, 16, 32))
+QUICK = Effort(repetitions=1, seconds=0.4, partitions=(4, 256), clients=(4, 32))
+
+
+def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
+    """Every case in the order of the tables; cases of one group stand together."""
+    return [
+        *_throughput(backends),
+        *_latency(backends),
+        *_four_to_four(backends),
+        *_partitions(backends, effort.partitions),
+        *_clients(backends, effort.clients),
+        *_rest(backends),
+    ]
+
+
+def _throughput(backends: Sequence[Backend]) -> list[Case]:
+    return [
+        Case(f"throughput/{size}", backend.name, Kind.THROUGHPUT, backend, Workload(record_bytes))
+        for size, record_bytes in SIZES.items()
+        for backend in backends
+    ]
+
+
+def _latency(backends: Sequence[Backend]) -> list[Case]:
+    work = Workload(record_bytes=100, records=LATENCY_RECORDS)
+    return [Case("latency", each.name, Kind.LATENCY, each, work) for each in backends if each.has_latency]
+
+
+def _four_to_four(backends: Sequence[Backend]) -> list[Case]:
+    work = Workload(record_bytes=100, producers=4, consumers=4, partitions=4)
+    return [Case("4-to-4", each.name, Kind.THROUGHPUT, each, work) for each in backends if each.fans]
+
+
+def _partitions(backends: Sequence[Backend], counts: Sequence[int]) -> list[Case]:
+    return [
+        Case(
+            f"partitions/{'keyed' if keyed else 'unkeyed'}",
+            str(count),
+            Kind.THROUGHPUT,
+            backend,
+            Workload(record_bytes=100, partitions=count, keyed=keyed),
+        )
+        for backend in backends
+        if backend.name == SCALED
+        for keyed in (False, True)
+        for count in counts
+    ]
+
+
+def _clients(backends: Sequence[Backend], counts: Sequence[int]) -> list[Case]:
+    return [
+        Case(
+            "clients",
+            str(count),
+            Kind.THROUGHPUT,
+            backend,
+            Workload(record_bytes=100, producers=count, consumers=count, partitions=CLIENT_PARTITIONS),
+        )
+        for backend in backends
+        if backend.name == SCALED
+        for count in counts
+    ]
+
+
+def _rest(backends: Sequence[Backend]) -> list[Case]:
+    """One row for each server, however many ways to use it were measured."""
+    servers = {each.server: each for each in reversed(backends) if each.server}
+    work = Workload(record_bytes=100)
+    return [Case("rest", name, Kind.REST, servers[name], work) for name in reversed(servers)]

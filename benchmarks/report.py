@@ -1,0 +1,163 @@
+"""The tables a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from benchmarks.backend import Durability
+from benchmarks.plan import Kind
+from benchmarks.runner import Sample
+from benchmarks.session import CaseResult
+from benchmarks.stats import Summary
+from benchmarks.targets import Verdict
+
+REFERENCE = {Durability.CRASH: "redis-everysec", Durability.POWER: "redis-always"}
+"""What a row is compared with: Redis when an acknowledged record survives the same."""
+
+NOTHING = "-"
+
+
+def table_of(results: Sequence[CaseResult]) -> Table:
+    """The table of one group of cases."""
+    kind = results[0].case.kind
+    if kind is Kind.LATENCY:
+        return _latency_table(results)
+    if kind is Kind.REST:
+        return _rest_table(results)
+    return _throughput_table(results)
+
+
+def targets_table(verdicts: Sequence[Verdict]) -> Table:
+    table = _table("targets", ("target", "left"), ("wanted", "right"), ("measured", "right"), ("", "left"))
+    words = {True: "[green]reached[/]", False: "[red]missed[/]", None: "[dim]not measured[/]"}
+    for verdict in verdicts:
+        target = verdict.target
+        limit = f">= {target.at_least:g}" if target.at_least is not None else f"<= {target.at_most:g}"
+        unit = "x" if target.against else ""
+        measured = NOTHING if verdict.measured is None else f"{verdict.measured:.2f}{unit}"
+        table.add_row(target.title, limit + unit, measured, words[verdict.reached])
+    return table
+
+
+def ratio(result: CaseResult, results: Sequence[CaseResult], metric: str) -> float | None:
+    """How a row compares with Redis of the same durability in the same group; None without a counterpart."""
+    reference = REFERENCE.get(result.case.backend.durability)
+    ours = result.summary(metric)
+    for other in results:
+        theirs = other.summary(metric)
+        if other.case.label == reference and ours is not None and theirs is not None:
+            return ours.median / theirs.median
+    return None
+
+
+def _throughput_table(results: Sequence[CaseResult]) -> Table:
+    table = _table(
+        results[0].case.group,
+        ("", "left"),
+        ("survives", "left"),
+        ("records/s", "right"),
+        ("min - max", "right"),
+        ("MB/s", "right"),
+        ("x Redis", "right"),
+        ("CPU s / M records", "right"),
+        ("peak MB: producer, consumer, server", "left"),
+    )
+    for result in results:
+        rate, volume, cpu = (
+            result.summary(name) for name in ("records_per_s", "mb_per_s", "cpu_s_per_million")
+        )
+        if rate is None or volume is None or cpu is None:
+            table.add_row(result.case.label, result.case.backend.durability, "[red]failed[/]")
+            continue
+        table.add_row(
+            result.case.label,
+            result.case.backend.durability,
+            f"{rate.median:,.0f}",
+            f"{rate.low:,.0f} - {rate.high:,.0f}",
+            f"{volume.median:,.1f}",
+            _times(ratio(result, results, "records_per_s")),
+            _cpu(result, cpu),
+            _peaks(result),
+        )
+    return table
+
+
+def _latency_table(results: Sequence[CaseResult]) -> Table:
+    table = _table(
+        "one record at a low rate",
+        ("", "left"),
+        ("survives", "left"),
+        ("p50 us", "right"),
+        ("min - max", "right"),
+        ("p99 us", "right"),
+        ("p50 x Redis", "right"),
+    )
+    for result in results:
+        p50, p99 = result.summary("p50_us"), result.summary("p99_us")
+        if p50 is None or p99 is None:
+            table.add_row(result.case.label, result.case.backend.durability, "[red]failed[/]")
+            continue
+        table.add_row(
+            result.case.label,
+            result.case.backend.durability,
+            f"{p50.median:,.0f}",
+            f"{p50.low:,.0f} - {p50.high:,.0f}",
+            f"{p99.median:,.0f}",
+            _times(ratio(result, results, "p50_us")),
+        )
+    return table
+
+
+def _rest_table(results: Sequence[CaseResult]) -> Table:
+    columns = ("", "left"), ("processes", "right"), ("RSS MB", "right"), ("PSS MB", "right")
+    table = _table("server at rest", *columns)
+    for result in results:
+        rss, pss, count = (result.summary(name) for name in ("rss_mb", "pss_mb", "processes"))
+        if rss is None or pss is None or count is None:
+            table.add_row(result.case.label, "[red]failed[/]")
+            continue
+        table.add_row(result.case.label, f"{count.median:.0f}", f"{rss.median:.1f}", f"{pss.median:.1f}")
+    return table
+
+
+def _table(title: str, *columns: tuple[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for name, side in columns:
+        table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
+    return table
+
+
+def _times(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f}x"
+
+
+def _cpu(result: CaseResult, total: Summary) -> str:
+    """The total, and in parentheses what each role used."""
+    sample = _median_sample(result)
+    parts = [
+        f"{seconds * 1e6 / sample.records:.2f}"
+        for _, seconds in sorted(sample.cpu_s.items(), key=_role_order)
+    ]
+    return f"{total.median:.2f} ({' + '.join(parts)})" if len(parts) > 1 else f"{total.median:.2f}"
+
+
+def _peaks(result: CaseResult) -> str:
+    """The largest process of each role, times their number."""
+    sample = _median_sample(result)
+    peaks = [values for _, values in sorted(sample.peak_rss_mb.items(), key=_role_order)]
+    return ", ".join(
+        f"{max(values):.0f}" + (f" (of {len(values)})" if len(values) > 1 else "") for values in peaks
+    )
+
+
+def _median_sample(result: CaseResult) -> Sample:
+    return sorted(result.samples, key=lambda sample: sample.seconds / max(1, sample.records))[
+        len(result.samples) // 2
+    ]
+
+
+def _role_order(item: tuple[str, object]) -> int:
+    return ("producer", "both", "consumer", "server").index(item[0])
