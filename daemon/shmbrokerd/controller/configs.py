@@ -1,0 +1,302 @@
+"""Effective settings of topics and brokers, layered as in Kafka, and the requests that show and change them.
+
+Precedence for a topic: its own setting, this broker's dynamic one, that of all brokers, the daemon's start
+configuration, the default (KIP-226).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from shmbroker.config.broker_keys import BROKER_KEYS
+from shmbroker.config.key import ConfigKey, Value, ValueType, nearest
+from shmbroker.config.static import StaticConfig, broker_key
+from shmbroker.config.topic_keys import TOPIC_KEYS
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.protocol.messages import (
+    AlterConfigs,
+    ConfigAlteration,
+    ConfigChange,
+    ConfigDescription,
+    ConfigEntryInfo,
+    ConfigResourceSpec,
+    DescribeConfigs,
+    DescribeConfigsReply,
+    LogConfig,
+    Outcome,
+    OutcomesReply,
+)
+from shmbrokerd.controller.decision import Decision, Effect, Reconfigure
+from shmbrokerd.controller.records import ConfigRow, Drop, Put, Record
+from shmbrokerd.controller.state import State
+
+TOPIC, BROKER = "topic", "broker"
+ALL_BROKERS = ""
+
+
+class Layer(NamedTuple):
+    """One place where a key has a value: Kafka's ConfigSynonym."""
+
+    name: str
+    value: str
+    source: str
+
+
+class Settings(NamedTuple):
+    """Everything that decides a value: the daemon's start configuration and the dynamic state."""
+
+    static: StaticConfig
+    state: State
+
+    @property
+    def node_id(self) -> int:
+        return self.static.number("node.id")
+
+    def broker_value(self, name: str) -> Value:
+        key = BROKER_KEYS[name]
+        return key.parse(next(self.broker_layers(key)).value)
+
+    def broker_number(self, name: str) -> int:
+        return int(self.broker_value(name))
+
+    def topic_value(self, topic: str, name: str) -> Value:
+        key = TOPIC_KEYS[name]
+        return key.parse(next(self.topic_layers(topic, key)).value)
+
+    def broker_layers(self, key: ConfigKey) -> Iterator[Layer]:
+        """Values of a broker key, the one in force first."""
+        configs = self.state.configs
+        for resource, source in (
+            (str(self.node_id), "DYNAMIC_BROKER_CONFIG"),
+            (ALL_BROKERS, "DYNAMIC_DEFAULT_BROKER_CONFIG"),
+        ):
+            text = configs.get((BROKER, resource), {}).get(key.name)
+            if text is not None:
+                yield Layer(key.name, text, source)
+        if key.name in self.static.assigned:
+            yield Layer(key.name, key.format(self.static.assigned[key.name]), "STATIC_BROKER_CONFIG")
+        yield Layer(key.name, key.format(key.default), "DEFAULT_CONFIG")
+
+    def topic_layers(self, topic: str, key: ConfigKey) -> Iterator[Layer]:
+        """Values of a topic key, the one in force first; ``topic`` need not exist yet."""
+        text = self.state.configs.get((TOPIC, topic), {}).get(key.name)
+        if text is not None:
+            yield Layer(key.name, text, "DYNAMIC_TOPIC_CONFIG")
+        yield from self.broker_layers(BROKER_KEYS[key.synonym])
+
+    def log_config(self, topic: str) -> LogConfig:
+        """What the append loop obeys for this topic."""
+
+        def number(name: str) -> int:
+            return int(self.topic_value(topic, name))
+
+        return LogConfig(
+            segment_bytes=number("segment.bytes"),
+            segment_ms=number("segment.ms"),
+            max_message_bytes=number("max.message.bytes"),
+            flush_on_ack=bool(self.topic_value(topic, "flush.on.ack")),
+            message_timestamp_type=str(self.topic_value(topic, "message.timestamp.type")),
+            message_timestamp_before_max_ms=number("message.timestamp.before.max.ms"),
+            message_timestamp_after_max_ms=number("message.timestamp.after.max.ms"),
+            compression_type=str(self.topic_value(topic, "compression.type")),
+            min_insync_replicas=number("min.insync.replicas"),
+            index_interval_bytes=number("index.interval.bytes"),
+        )
+
+
+def topic_key(name: str) -> ConfigKey:
+    """Look a topic key up.
+
+    Raises:
+        BrokerError: INVALID_CONFIG when there is none of that name; the message names the nearest one.
+    """
+    key = TOPIC_KEYS.get(name)
+    if key is None:
+        raise BrokerError(
+            ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}{nearest(name, TOPIC_KEYS)}"
+        )
+    return key
+
+
+# --- describe ----------------------------------------------------------------------------------------------
+
+
+def describe_configs(settings: Settings, request: DescribeConfigs) -> DescribeConfigsReply:
+    descriptions = []
+    for resource in request.resources:
+        try:
+            entries = _describe_resource(settings, resource)
+            descriptions.append(ConfigDescription(resource, entries))
+        except BrokerError as error:
+            descriptions.append(ConfigDescription(resource, [], error.code, error.message))
+    return DescribeConfigsReply(descriptions)
+
+
+def _describe_resource(settings: Settings, resource: ConfigResourceSpec) -> list[ConfigEntryInfo]:
+    check_resource(settings, resource)
+    if resource.resource_type == TOPIC:
+        return [_entry(key, list(settings.topic_layers(resource.name, key))) for key in TOPIC_KEYS.values()]
+    if resource.name == ALL_BROKERS:
+        dynamic = settings.state.configs.get((BROKER, ALL_BROKERS), {})
+        return [
+            _entry(BROKER_KEYS[name], [Layer(name, text, "DYNAMIC_DEFAULT_BROKER_CONFIG")])
+            for name, text in sorted(dynamic.items())
+        ]
+    return [_entry(key, list(settings.broker_layers(key))) for key in BROKER_KEYS.values()]
+
+
+def _entry(key: ConfigKey, layers: list[Layer]) -> ConfigEntryInfo:
+    in_force = layers[0]
+    return ConfigEntryInfo(
+        name=key.name,
+        value=in_force.value,
+        source=in_force.source,
+        read_only=not key.is_dynamic,
+        sensitive=False,
+        synonyms=[(layer.name, layer.value, layer.source) for layer in layers],
+        documentation=key.doc,
+    )
+
+
+def check_resource(settings: Settings, resource: ConfigResourceSpec) -> None:
+    """Refuse a resource that is not there.
+
+    Raises:
+        BrokerError: UNKNOWN_TOPIC_OR_PART, or INVALID_REQUEST for another broker or kind of resource.
+    """
+    if resource.resource_type == TOPIC:
+        if resource.name not in settings.state.topics:
+            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PART, f"topic '{resource.name}' does not exist")
+    elif resource.resource_type == BROKER:
+        if resource.name not in (ALL_BROKERS, str(settings.node_id)):
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST,
+                f"broker '{resource.name}' does not exist; this is broker {settings.node_id} (node.id)",
+            )
+    else:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"resource type '{resource.resource_type}' has no configuration here; known are topic and broker",
+        )
+
+
+# --- alter -------------------------------------------------------------------------------------------------
+
+
+def alter_configs(settings: Settings, request: AlterConfigs) -> Decision:
+    """Each resource by itself: all of its changes are made, or none. (KIP-339; ``replace``: the older AlterConfigs.)"""
+    records: list[Record] = []
+    effects: list[Effect] = []
+    outcomes = []
+    seen: set[tuple[str, str]] = set()
+    for alteration in request.alterations:
+        resource = alteration.resource
+        try:
+            if (resource.resource_type, resource.name) in seen:
+                raise BrokerError(
+                    ErrorCode.INVALID_REQUEST,
+                    f"{resource.resource_type} '{resource.name}' is named twice in one request",
+                )
+            seen.add((resource.resource_type, resource.name))
+            changes = _alter_resource(settings, alteration, replace=request.replace)
+            outcomes.append(Outcome(resource.name))
+        except BrokerError as error:
+            outcomes.append(Outcome(resource.name, error.code, error.message))
+            continue
+        records += changes
+        if changes:
+            effects += _reconfigured(settings, resource)
+    if request.validate_only:
+        return Decision([], OutcomesReply(outcomes), [])
+    return Decision(records, OutcomesReply(outcomes), effects)
+
+
+def _alter_resource(settings: Settings, alteration: ConfigAlteration, *, replace: bool) -> list[Record]:
+    resource = alteration.resource
+    check_resource(settings, resource)
+    names = [change.name for change in alteration.changes]
+    if len(set(names)) != len(names):
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST, f"a key of '{resource.name}' is named twice in one request"
+        )
+    old = settings.state.configs.get((resource.resource_type, resource.name), {})
+    new = {} if replace else dict(old)
+    for change in alteration.changes:
+        key = _changeable_key(resource, change.name)
+        value = _changed_value(settings, resource, key, change)
+        if value is None:
+            new.pop(key.name, None)
+        else:
+            new[key.name] = value
+    return config_records(resource.resource_type, resource.name, old, new)
+
+
+def config_records(
+    resource_type: str, resource_name: str, old: dict[str, str], new: dict[str, str]
+) -> list[Record]:
+    """The records that turn ``old`` into ``new``."""
+    drops: list[Record] = [
+        Drop(ConfigRow(resource_type, resource_name, name, value))
+        for name, value in old.items()
+        if name not in new
+    ]
+    puts: list[Record] = [
+        Put(ConfigRow(resource_type, resource_name, name, value))
+        for name, value in new.items()
+        if old.get(name) != value
+    ]
+    return drops + puts
+
+
+def _changeable_key(resource: ConfigResourceSpec, name: str) -> ConfigKey:
+    if resource.resource_type == TOPIC:
+        return topic_key(name)
+    key = broker_key(name)
+    if not key.is_dynamic:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"{name} cannot be changed while the daemon runs; set it in the daemon's config file and restart",
+        )
+    return key
+
+
+def _changed_value(
+    settings: Settings, resource: ConfigResourceSpec, key: ConfigKey, change: ConfigChange
+) -> str | None:
+    """The new text of the value, None when the key goes back to its default."""
+    if change.operation == "DELETE":
+        return None
+    if change.operation not in ("SET", "APPEND", "SUBTRACT"):
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"operation '{change.operation}' on {key.name} is not SET, DELETE, APPEND or SUBTRACT",
+        )
+    if change.value is None:
+        raise BrokerError(ErrorCode.INVALID_REQUEST, f"{change.operation} of {key.name} needs a value")
+    if change.operation == "SET":
+        return key.format(key.parse(change.value))
+    if key.type is not ValueType.LIST:
+        raise BrokerError(
+            ErrorCode.INVALID_CONFIG,
+            f"cannot {change.operation} to {key.name}: it is of type {key.type.value}, not a list",
+        )
+    layers = (
+        settings.topic_layers(resource.name, key)
+        if resource.resource_type == TOPIC
+        else settings.broker_layers(key)
+    )
+    words = [word for word in next(layers).value.split(",") if word]
+    named = [word.strip() for word in change.value.split(",")]
+    if change.operation == "APPEND":
+        words += [word for word in named if word not in words]
+    else:
+        words = [word for word in words if word not in named]
+    return key.format(key.parse(",".join(words)))
+
+
+def _reconfigured(settings: Settings, resource: ConfigResourceSpec) -> list[Effect]:
+    state = settings.state
+    if resource.resource_type == TOPIC:
+        return [Reconfigure(partition) for partition in state.topics[resource.name].partitions.values()]
+    return [Reconfigure(partition) for partition in state.partitions()]

@@ -1,0 +1,100 @@
+"""From options to a running service. The broker process is started before the heavy imports: both import at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from shmbroker.config.static import StaticConfig, load_static_config
+from shmbroker.directories import default_data_dir, default_runtime_dir
+from shmbroker.errors import BrokerError
+from shmbroker.shm.counters import CountersFile
+from shmbroker.shm.table import PartitionTable
+from shmbrokerd.broker_process import BrokerSpawner
+from shmbrokerd.data_dir import open_data_dir
+from shmbrokerd.runtime_dir import open_runtime_dir
+
+DESCRIPTORS_PER_PARTITION = 3
+"""The active segment's file, its lock file, and one sealed segment being read."""
+DESCRIPTORS_PER_CLIENT = 4
+SPARE_DESCRIPTORS = 256
+
+
+class Options(NamedTuple):
+    """The command line; None means the default directory."""
+
+    data_dir: Path | None
+    runtime_dir: Path | None
+    config_file: Path | None
+    settings: list[str]
+    log_level: str
+
+
+def run(options: Options) -> int:
+    """Run a daemon to its end and return its exit status: 0 stopped, 1 failed or refused, 2 misconfigured."""
+    try:
+        config = load_static_config(options.config_file, options.settings)
+    except BrokerError as error:
+        return _refuse(error, 2)
+    with contextlib.ExitStack() as stack:
+        try:
+            return _run(options, config, stack)
+        except BrokerError as error:
+            return _refuse(error, 1)
+
+
+def _refuse(error: BrokerError, status: int) -> int:
+    print(f"shmbrokerd: {error.message}", file=sys.stderr)  # noqa: T201
+    return status
+
+
+def _run(options: Options, config: StaticConfig, stack: contextlib.ExitStack) -> int:
+    data_dir = open_data_dir(options.data_dir or default_data_dir(), config.number("node.id"))
+    stack.callback(data_dir.close)
+    runtime_dir = open_runtime_dir(options.runtime_dir or default_runtime_dir())
+    stack.callback(runtime_dir.close)
+    _raise_descriptor_limit(config)
+    stack.callback(runtime_dir.clear)
+    incarnation = int.from_bytes(os.urandom(7), "little")
+    table = PartitionTable.create(runtime_dir.table_path, config.number("max.partitions"), incarnation)
+    stack.callback(table.close)
+    counters = CountersFile.create(
+        runtime_dir.counters_path, config.number("max.connections"), os.getpid(), time.time_ns() // 1_000_000
+    )
+    stack.callback(counters.close)
+    doorbell_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    stack.callback(os.close, doorbell_fd)
+    spawner = BrokerSpawner(
+        runtime_dir.table_path,
+        runtime_dir.counters_path,
+        options.log_level,
+        doorbell_fd,
+        data_dir.lock_fd,
+    )
+    broker = spawner.spawn()
+    stack.callback(broker.discard)
+
+    from shmbrokerd.logs import set_up_logging
+    from shmbrokerd.service import Service, serve
+
+    set_up_logging(options.log_level)
+    return serve(Service(config, data_dir, runtime_dir, table, counters, spawner, broker))
+
+
+def _raise_descriptor_limit(config: StaticConfig) -> None:
+    """Ask for as many descriptors as the limits may need; the broker process inherits the answer."""
+    wanted = (
+        SPARE_DESCRIPTORS
+        + config.number("max.connections") * DESCRIPTORS_PER_CLIENT
+        + config.number("max.partitions") * DESCRIPTORS_PER_PARTITION
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))

@@ -1,0 +1,157 @@
+"""The running daemon: builds the parts, announces that it is ready, and takes them down again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from shmbroker.config.static import StaticConfig
+from shmbroker.shm.counters import CountersFile
+from shmbroker.shm.table import PartitionTable
+from shmbrokerd import systemd
+from shmbrokerd.broker_link import BrokerLink, BrokerNotice
+from shmbrokerd.broker_process import BrokerProcess, BrokerSpawner
+from shmbrokerd.data_dir import DataDir
+from shmbrokerd.journal import Journal
+from shmbrokerd.logs import log
+from shmbrokerd.runtime_dir import RuntimeDir
+from shmbrokerd.server.conductor import Conductor, Identity
+from shmbrokerd.server.listener import ConnectionLimits, Listener
+from shmbrokerd.server.partition_logs import PartitionLogs
+from shmbrokerd.server.sessions import RingLimits, Sessions
+from shmbrokerd.store import MetadataStore
+from shmbrokerd.supervisor import BrokerFailedError, Supervisor
+
+
+class Service:
+    """Everything between "the directories are ours" and "the broker process is gone"."""
+
+    def __init__(
+        self,
+        config: StaticConfig,
+        data_dir: DataDir,
+        runtime_dir: RuntimeDir,
+        table: PartitionTable,
+        counters: CountersFile,
+        spawner: BrokerSpawner,
+        broker: BrokerProcess,
+    ) -> None:
+        self._data_dir = data_dir
+        self._runtime_dir = runtime_dir
+        self._counters = counters
+        timeout_s = config.number("broker.request.timeout.ms") / 1000
+        store = MetadataStore(data_dir.metadata_path, config.number("metadata.max.bytes"))
+        self._journal = Journal(store)
+        self._supervisor = Supervisor(spawner, broker, config, self._notice)
+        self._logs = PartitionLogs(table, data_dir, self._supervisor, self._topic_id_of, timeout_s)
+        limits = RingLimits(
+            config.number("session.ring.bytes"),
+            config.number("session.ring.max.bytes"),
+            config.number("session.memory.max.bytes"),
+        )
+        self._sessions = Sessions(self._supervisor, counters, table.slots, limits, timeout_s)
+        self._conductor = Conductor(
+            config,
+            _identity(data_dir, runtime_dir, table, counters),
+            self._journal,
+            self._logs,
+            self._sessions,
+            self._supervisor,
+            spawner.doorbell_fd,
+        )
+        self._connection_limits = ConnectionLimits.from_config(config)
+        self._started_at = time.monotonic()
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, or until the broker process cannot be kept running; the exit status."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        self._logs.sweep(self._journal.state.partitions())
+        supervising = asyncio.create_task(self._supervisor.run(self._broker_started))
+        stopping = asyncio.create_task(stop.wait())
+        serving = asyncio.create_task(self._serve())
+        await asyncio.wait((supervising, stopping, serving), return_when=asyncio.FIRST_COMPLETED)
+        status = 0
+        if not stop.is_set():
+            status = 1
+            ended = serving if serving.done() else supervising
+            log.error("stopping: %s", ended.exception())
+        await self._stop(serving, supervising)
+        stopping.cancel()
+        return status
+
+    async def _serve(self) -> None:
+        await self._supervisor.wait_ready()
+        listener = Listener(self._runtime_dir, self._conductor, self._connection_limits)
+        self._announce()
+        try:
+            await listener.accept_forever()
+        finally:
+            listener.close()
+            await listener.close_connections()
+
+    async def _stop(self, *tasks: asyncio.Task[None]) -> None:
+        log.info("stopping")
+        systemd.notify("STOPPING=1")
+        self._runtime_dir.socket_path.unlink(missing_ok=True)
+        await self._supervisor.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._sessions.close_all()
+        await self._journal.close()
+        log.info("stopped")
+
+    def _announce(self) -> None:
+        directory = self._runtime_dir.path
+        state = self._journal.state
+        log.info(
+            "ready in %.0f ms data_dir=%s runtime_dir=%s topics=%d partitions=%d",
+            (time.monotonic() - self._started_at) * 1000,
+            self._data_dir.path,
+            directory,
+            len(state.topics),
+            len(state.slots),
+        )
+        print(f"shmbrokerd ready: bootstrap.servers=shm:{directory} pid={os.getpid()}", flush=True)  # noqa: T201
+        systemd.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=Serving {directory}")
+
+    # --- glue ----------------------------------------------------------------------------------------------
+
+    async def _broker_started(self, link: BrokerLink) -> None:
+        self._counters.broker_pid = self._supervisor.pid
+        await self._conductor.broker_started(link)
+
+    def _notice(self, notice: BrokerNotice) -> None:
+        self._conductor.notice(notice)
+
+    def _topic_id_of(self, topic: str) -> bytes:
+        found = self._journal.state.topics.get(topic)
+        return found.row.topic_id if found else bytes(16)
+
+
+def _identity(
+    data_dir: DataDir, runtime_dir: RuntimeDir, table: PartitionTable, counters: CountersFile
+) -> Identity:
+    return Identity(
+        cluster_id=data_dir.cluster_id,
+        incarnation=f"{table.incarnation:x}",
+        data_dir=str(data_dir.path),
+        runtime_dir=str(runtime_dir.path),
+        table_path=str(runtime_dir.table_path),
+        counters_path=str(runtime_dir.counters_path),
+        started_at_ms=counters.started_at_ms,
+    )
+
+
+def serve(service: Service) -> int:
+    try:
+        return asyncio.run(service.run())
+    except BrokerFailedError as error:
+        print(f"shmbrokerd: {error}", file=sys.stderr)  # noqa: T201
+        return 1

@@ -1,0 +1,117 @@
+"""The metadata store: one LMDB environment, one table per kind of row.
+
+Writes are synchronous: when :meth:`MetadataStore.write` returns, the records are on disk and their effects may be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import msgspec
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbrokerd.controller.records import TABLE_OF, TABLES, AnyRow, Put, Record
+
+VERSION = 1
+_META_TABLE = b"store"
+_VERSION_KEY = b"version"
+_PARTITION_BYTES = 4
+
+
+def encode_key(key: tuple[str | int, ...]) -> bytes:
+    """Parts joined by NUL, numbers as 4 big-endian bytes at the end: unambiguous, since topic names hold no NUL."""
+    return b"\0".join(
+        part.to_bytes(_PARTITION_BYTES, "big") if isinstance(part, int) else part.encode() for part in key
+    )
+
+
+class MetadataStore:
+    """The store of one daemon; only its main process opens it for writing."""
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        """Open ``path``, made when missing.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR when it cannot be opened, UNSUPPORTED_VERSION when it is newer.
+        """
+        self._path = path
+        try:
+            self._env = lmdb.open(
+                str(path),
+                map_size=max_bytes,
+                subdir=False,
+                max_dbs=len(TABLES) + 1,
+                max_readers=16,
+                sync=True,
+            )
+            self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+            self._check_version()
+        except lmdb.Error as error:
+            raise self._storage_error("open", error) from error
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoders: dict[str, Any] = {
+            name: msgspec.msgpack.Decoder(row_type) for name, row_type in TABLES.items()
+        }
+
+    def _storage_error(self, verb: str, error: Exception) -> BrokerError:
+        hint = "; raise metadata.max.bytes" if isinstance(error, lmdb.MapFullError) else ""
+        return BrokerError(
+            ErrorCode.KAFKA_STORAGE_ERROR, f"cannot {verb} the metadata store {self._path}: {error}{hint}"
+        )
+
+    def _check_version(self) -> None:
+        meta = self._env.open_db(_META_TABLE)
+        with self._env.begin(db=meta) as transaction:
+            found = transaction.get(_VERSION_KEY)
+        if found is None:
+            with self._env.begin(db=meta, write=True) as transaction:
+                transaction.put(_VERSION_KEY, str(VERSION).encode())
+        elif int(found) > VERSION:
+            self._env.close()
+            raise BrokerError(
+                ErrorCode.UNSUPPORTED_VERSION,
+                f"metadata store {self._path} has version {int(found)}, this daemon reads up to {VERSION}:"
+                " upgrade shmbroker to open it",
+            )
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Make all changes in one transaction and flush it.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR; then none of the changes was made.
+        """
+        try:
+            with self._env.begin(write=True) as transaction:
+                for record in records:
+                    self._write_record(transaction, record)
+        except lmdb.Error as error:
+            raise self._storage_error("write", error) from error
+
+    def _write_record(self, transaction: Any, record: Record) -> None:
+        row: AnyRow = record.row
+        table = self._tables[TABLE_OF[type(row)]]
+        if isinstance(record, Put):
+            transaction.put(encode_key(row.key), self._encoder.encode(row), db=table)
+        else:
+            transaction.delete(encode_key(row.key), db=table)
+
+    def records(self) -> Iterator[Record]:
+        """Everything, as the records that would make it, in the order of replay.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR when a row cannot be read.
+        """
+        for name, table in self._tables.items():
+            decode = self._decoders[name].decode
+            try:
+                with self._env.begin(db=table, buffers=True) as transaction:
+                    for value in transaction.cursor().iternext(keys=False, values=True):
+                        yield Put(decode(value))
+            except (lmdb.Error, msgspec.MsgspecError) as error:
+                raise self._storage_error(f"read table {name} of", error) from error
+
+    def close(self) -> None:
+        self._env.close()
