@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.backend import Backend, Link
+from benchmarks.lifeline import die_with_parent
 from benchmarks.scoreboard import Scoreboard
 from benchmarks.tally import BrokenDeliveryError, Tally
 from benchmarks.usage import peak_rss
@@ -60,6 +61,7 @@ class Failure:
 
 def run_child(pipe: Connection, job: Job) -> None:
     """Entry point of a child process."""
+    die_with_parent()
     try:
         report = ROLES[job.role](job, lambda: _wait_for_go(pipe))
     except BrokenDeliveryError as error:

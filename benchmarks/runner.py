@@ -119,6 +119,7 @@ def _warm_page_cache(path: Path, size: int) -> None:
 
 @dataclass
 class _Child:
+    role: str
     process: BaseProcess
     pipe: Connection
 
@@ -156,7 +157,7 @@ def _spawn(job: Job) -> _Child:
     process = SPAWN.Process(target=run_child, args=(theirs, job), daemon=True)
     process.start()
     theirs.close()
-    return _Child(process, ours)
+    return _Child(job.role, process, ours)
 
 
 def _collect(children: list[_Child], timeout_s: float) -> list[object]:
@@ -176,15 +177,16 @@ def _collect(children: list[_Child], timeout_s: float) -> list[object]:
             )
         for pipe in ready:
             assert isinstance(pipe, Connection)
-            messages[pipe] = _receive(pipe)
+            messages[pipe] = _receive(next(child for child in children if child.pipe is pipe))
     return [messages[child.pipe] for child in children]
 
 
-def _receive(pipe: Connection) -> object:
+def _receive(child: _Child) -> object:
     try:
-        message = pipe.recv()
+        message = child.pipe.recv()
     except EOFError:
-        raise RunFailedError("a process died without a word") from None
+        child.process.join(START_TIMEOUT_S)
+        raise RunFailedError(f"{child.role}: died with exit code {child.process.exitcode}") from None
     if isinstance(message, Failure):
         raise RunFailedError(f"{message.role}: {message.reason.strip()}")
     return message

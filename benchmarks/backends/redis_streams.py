@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.backend import RECEIVE_TIMEOUT_S, Backend, ConsumerSide, Durability, Link, ProducerSide
+from benchmarks.lifeline import die_with_parent
 from benchmarks.workload import CHUNK_RECORDS, RecordSource, Workload
 
 STREAM = "bench"
@@ -48,7 +49,7 @@ class RedisBackend(Backend):
         command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--dir", str(directory)]
         command += ["--appendonly", "yes", "--appendfsync", self.appendfsync, "--save", ""]
         command += ["--auto-aof-rewrite-percentage", "0", "--loglevel", "warning"]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=die_with_parent)
         try:
             client = _connect_to_starting(str(socket), server)
             client.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
