@@ -10,9 +10,20 @@ import msgspec
 ClientKind: TypeAlias = Literal["producer", "consumer", "admin"]
 
 Kind: TypeAlias = Literal[
-    "bool", "int", "float", "str", "enum", "list", "flags", "callable", "object", "unsettable"
+    "bool",
+    "int",
+    "float",
+    "str",
+    "enum",
+    "list",
+    "patterns",
+    "flags",
+    "callable",
+    "object",
+    "unsettable",
 ]
-"""How a value is written. `list` and `flags` are comma-separated names; `unsettable` cannot be given."""
+"""How a value is written. `list`, `patterns` and `flags` have commas between their parts; `unsettable` keys
+cannot be given."""
 
 Clients: TypeAlias = Literal["*", "P", "C"]
 """Who uses a key: producers, consumers, or both. Both kinds of client accept every key."""

@@ -82,7 +82,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         name="topic.blacklist",
-        kind="list",
+        kind="patterns",
         doc="Regular expressions of topics that a client never sees.",
         default=(),
         note="Not supported; subscribe to a pattern that leaves them out.",

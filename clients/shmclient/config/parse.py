@@ -69,9 +69,9 @@ def _find(name: str, kind: ClientKind) -> Key:
     if key is None:
         _unknown(name, _nearest_hint(name))
     if _ONLY_FOR.get(name, kind) != kind:
-        _unknown(name, f" for this {kind}: it belongs to a {_ONLY_FOR[name]}")
+        _unknown(name, f"; it belongs to a {_ONLY_FOR[name]}")
     if key.effect == "serializing":
-        _unknown(name, f" for this {kind}: it belongs to a {_WRAPPING_CLIENTS[key.clients]}")
+        _unknown(name, f"; it belongs to a {_WRAPPING_CLIENTS[key.clients]}")
     return key
 
 

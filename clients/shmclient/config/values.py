@@ -64,6 +64,8 @@ def convert(key: Key, given_name: str, value: object) -> Value:
         case "flags":
             names = (name.strip().removeprefix("+").removeprefix("-") for name in text.split(","))
             return tuple(_choice(key, given_name, name) for name in names if name)
+        case "patterns":
+            return tuple(_pattern(given_name, pattern.strip()) for pattern in text.split(","))
         case _:
             names = (name.strip() for name in text.split(","))
             return tuple(_choice(key, given_name, name) for name in names if name)
@@ -76,7 +78,7 @@ def invalid(message: str) -> NoReturn:
 
 def shown(value: object) -> str:
     """A value for a message, cut where it gets long."""
-    text = str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
 
@@ -85,7 +87,7 @@ def _refuse(given_name: str, value: object, expected: str) -> NoReturn:
 
 
 def _empty(key: Key, given_name: str) -> Value:
-    if key.kind in ("str", "list"):
+    if key.kind in ("str", "list", "patterns"):
         return key.default
     allowed = key.range_text()
     invalid(f'Configuration property "{given_name}" cannot be set to an empty value: expected {allowed}')
@@ -157,6 +159,14 @@ def _within(key: Key, given_name: str, number: _Number) -> _Number:
         f'Configuration property "{given_name}" value {shown(number)} is outside allowed range '
         f"{key.low}..{key.high}"
     )
+
+
+def _pattern(given_name: str, pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        _refuse(given_name, pattern, f"regular expressions ({error})")
+    return pattern
 
 
 def _choice(key: Key, given_name: str, name: str) -> str:
