@@ -1,8 +1,8 @@
 """Where a daemon keeps its data and where clients find it, when nobody said.
 
-The system's daemon (root or the service user) uses /var/lib/shmbroker and /run/shmbroker. A user's own daemon uses
-``$XDG_STATE_HOME/shmbroker`` and ``$XDG_RUNTIME_DIR/shmbroker``; without a runtime dir of the session it falls back
-to a private folder in /tmp that must belong to the user.
+The system's daemon (root or the service user) uses /var/lib/shmbroker and /run/shmbroker. A user's own daemon
+uses ``$XDG_STATE_HOME/shmbroker`` and ``$XDG_RUNTIME_DIR/shmbroker``; without a runtime dir of the session it
+falls back to a private folder in /tmp that must belong to the user.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ class BrokerLink:
         return answer
 
     async def receive_until_closed(self) -> None:
-        """Deliver replies and notices; returns when the broker is gone, having failed all that waited for it."""
+        """Deliver replies and notices; returns when the broker is gone, having failed all that waited for
+        it."""
         decoder = FrameDecoder()
         loop = asyncio.get_running_loop()
         try:

@@ -1,8 +1,8 @@
 """The data dir: its identity (meta.properties), and the lock that keeps a second daemon out.
 
-``meta.properties`` has Kafka's keys (version, cluster.id, node.id) and ``format=shmbroker``, which tells our folders from those
-of a real Kafka. The lock is a flock on ``.lock``, which holds the pid; the broker process inherits it, so that a new
-daemon cannot open logs that a dying broker still writes.
+``meta.properties`` has Kafka's keys (version, cluster.id, node.id) and ``format=shmbroker``, which tells our
+folders from those of a real Kafka. The lock is a flock on ``.lock``, which holds the pid; the broker process
+inherits it, so that a new daemon cannot open logs that a dying broker still writes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ PROPERTIES_NAME = "meta.properties"
 METADATA_NAME = "metadata.mdb"
 LOGS_NAME = "logs"
 ORPHAN_WAIT_S = 1.0
-"""A broker whose daemon was killed exits within milliseconds; this is how long a new daemon waits for that."""
+"""A broker whose daemon was killed exits within milliseconds; this is how long a new daemon waits for
+that."""
 
 _SCRATCH_NAME = PROPERTIES_NAME + ".new"
 _HARMLESS = frozenset({LOCK_NAME, _SCRATCH_NAME, "lost+found"})
@@ -139,8 +140,8 @@ def _identify(path: Path, node_id: int) -> tuple[str, int]:
         strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in _HARMLESS)
         if strangers:
             raise DataDirError(
-                f"data dir {path} is not empty and has no {PROPERTIES_NAME}: it holds {', '.join(strangers[:3])};"
-                " choose an empty folder or one that a shmbroker daemon made"
+                f"data dir {path} is not empty and has no {PROPERTIES_NAME}: it holds"
+                f" {', '.join(strangers[:3])}; choose an empty folder or one that a shmbroker daemon made"
             ) from None
         return _write_identity(path, node_id)
     return _check_identity(path, dict(_properties(text)), node_id)
@@ -156,7 +157,8 @@ def _check_identity(path: Path, properties: dict[str, str], node_id: int) -> tup
     where = path / PROPERTIES_NAME
     if properties.get("format") != FORMAT:
         raise DataDirError(
-            f"{where} was not written by shmbroker (format={properties.get('format')}); choose another --data-dir"
+            f"{where} was not written by shmbroker (format={properties.get('format')});"
+            " choose another --data-dir"
         )
     version = properties.get("version", "")
     if not version.isdigit() or int(version) > VERSION:
@@ -169,7 +171,8 @@ def _check_identity(path: Path, properties: dict[str, str], node_id: int) -> tup
         raise DataDirError(f"{where} lacks cluster.id or node.id: it is damaged; restore it from a backup")
     if int(found) != node_id:
         raise DataDirError(
-            f"{where} belongs to node {found}, this daemon is node {node_id}; set node.id={found} or choose another --data-dir"
+            f"{where} belongs to node {found}, this daemon is node {node_id}; set node.id={found}"
+            " or choose another --data-dir"
         )
     return cluster_id, node_id
 

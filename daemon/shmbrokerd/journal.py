@@ -1,8 +1,8 @@
 """Writes decisions to the store in order, several at a time, and parks everybody who must wait for that.
 
-A decision is applied to the state in memory when it is taken, so that the next one builds on it; nobody hears of it
-before it is on disk: replies, also those to reads, wait here. When the disk refuses, the state in memory is rebuilt from
-the store and all who waited are told.
+A decision is applied to the state in memory when it is taken, so that the next one builds on it; nobody hears
+of it before it is on disk: replies, also those to reads, wait here. When the disk refuses, the state in
+memory is rebuilt from the store and all who waited are told.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from shmbrokerd.store import MetadataStore
 
 
 class Journal:
-    """The state and its store. All methods belong to the event loop's thread; only the write itself is on another."""
+    """The state and its store. All methods belong to the event loop's thread; only the write itself is on
+    another."""
 
     def __init__(self, store: MetadataStore) -> None:
         self._store = store

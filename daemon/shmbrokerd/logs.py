@@ -34,7 +34,8 @@ class _JournalFormatter(_OneLineFormatter):
 
 
 def is_journal(fd: int) -> bool:
-    """True when ``fd`` is the stream that systemd connected to the journal (systemd.exec(5), $JOURNAL_STREAM)."""
+    """True when ``fd`` is the stream that systemd connected to the journal (systemd.exec(5),
+    $JOURNAL_STREAM)."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         status = os.fstat(fd)

@@ -1,4 +1,5 @@
-"""From options to a running service. The broker process is started before the heavy imports: both import at once."""
+"""From options to a running service. The broker process is started before the heavy imports: both import at
+once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The runtime dir: the control socket and the shared files that clients map. Nothing in it outlives the daemon."""
+"""The runtime dir: the control socket and the shared files that clients map. Nothing in it outlives the
+daemon."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def open_runtime_dir(path: Path) -> RuntimeDir:
     """Make the folder if need be, lock it, and sweep what a dead daemon left.
 
     Raises:
-        RuntimeDirError: in use by another daemon, of another user, not writable, or its path too long for a socket.
+        RuntimeDirError: in use by another daemon, of another user, not writable, or its path too long for a
+            socket.
     """
     path = path.absolute()
     _check_length(path)
@@ -98,8 +100,8 @@ def _check_length(path: Path) -> None:
     size = len(os.fsencode(socket_path))
     if size > MAX_SOCKET_PATH_BYTES:
         raise RuntimeDirError(
-            f"runtime dir {path} is too long: its socket's path {socket_path} has {size} bytes and a Unix socket"
-            f" allows {MAX_SOCKET_PATH_BYTES}; choose a shorter --runtime-dir"
+            f"runtime dir {path} is too long: its socket's path {socket_path} has {size} bytes and a Unix"
+            f" socket allows {MAX_SOCKET_PATH_BYTES}; choose a shorter --runtime-dir"
         )
 
 

@@ -66,7 +66,8 @@ class Service:
         self._started_at = time.monotonic()
 
     async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, or until the broker process cannot be kept running; the exit status."""
+        """Serve until SIGTERM or SIGINT, or until the broker process cannot be kept running; the exit
+        status."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

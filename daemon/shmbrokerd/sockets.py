@@ -1,4 +1,5 @@
-"""Sending on a non-blocking Unix socket from asyncio, descriptors included; asyncio itself cannot send those."""
+"""Sending on a non-blocking Unix socket from asyncio, descriptors included; asyncio itself cannot send
+those."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The metadata store: one LMDB environment, one table per kind of row.
 
-Writes are synchronous: when :meth:`MetadataStore.write` returns, the records are on disk and their effects may be seen.
+Writes are synchronous: when :meth:`MetadataStore.write` returns, the records are on disk and their effects
+may be seen.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _PARTITION_BYTES = 4
 
 
 def encode_key(key: tuple[str | int, ...]) -> bytes:
-    """Parts joined by NUL, numbers as 4 big-endian bytes at the end: unambiguous, since topic names hold no NUL."""
+    """Parts joined by NUL, numbers as 4 big-endian bytes at the end: unambiguous, since topic names hold no
+    NUL."""
     return b"\0".join(
         part.to_bytes(_PARTITION_BYTES, "big") if isinstance(part, int) else part.encode() for part in key
     )

@@ -1,4 +1,5 @@
-"""Keeps one broker process running: restarts it with a growing pause, gives up after too many failures in a row."""
+"""Keeps one broker process running: restarts it with a growing pause, gives up after too many failures in a
+row."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ class BrokerFailedError(Exception):
 class Supervisor:
     """Owns the broker process and the link to it.
 
-    ``on_start(link)`` is awaited for each new broker before anybody else may talk to it: it reopens the partitions and
-    attaches the sessions again.
+    ``on_start(link)`` is awaited for each new broker before anybody else may talk to it: it reopens the
+    partitions and attaches the sessions again.
     """
 
     def __init__(

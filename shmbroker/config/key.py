@@ -30,7 +30,8 @@ class Standing(enum.Enum):
 
     HONOURED = "honoured"
     RECORDED = "recorded"
-    """Checked, stored and described so that programs and their topics move both ways, but nothing acts on it yet."""
+    """Checked, stored and described so that programs and their topics move both ways, but nothing acts on it
+    yet."""
 
 
 class ConfigKey(NamedTuple):
@@ -48,7 +49,8 @@ class ConfigKey(NamedTuple):
     """May be changed while the daemon runs."""
     standing: Standing = Standing.HONOURED
     synonym: str = ""
-    """Of a topic key: the broker key that holds the default of all topics; of that broker key: the topic key."""
+    """Of a topic key: the broker key that holds the default of all topics; of that broker key: the topic
+    key."""
     reason: str = ""
     """Why the number is what it is; every limit has one."""
 

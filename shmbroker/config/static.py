@@ -1,4 +1,5 @@
-"""The configuration that a daemon is started with: defaults, a TOML file, ``--set key=value``, in rising precedence."""
+"""The configuration that a daemon is started with: defaults, a TOML file, ``--set key=value``, in rising
+precedence."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class StaticConfig:
         """Set one key from text or a TOML value.
 
         Raises:
-            BrokerError: INVALID_CONFIG for an unknown key (with the nearest known one) or a value out of range.
+            BrokerError: INVALID_CONFIG for an unknown key (with the nearest known one) or a value out of
+                range.
         """
         self.assigned[name] = broker_key(name).parse(raw)
 
@@ -50,7 +52,8 @@ def broker_key(name: str) -> ConfigKey:
 
 
 def load_static_config(path: Path | None, settings: Iterable[str]) -> StaticConfig:
-    """Read ``path`` (TOML; ``[log] segment.bytes = 1`` and ``"log.segment.bytes" = 1`` are the same) and ``settings``.
+    """Read ``path`` (TOML; ``[log] segment.bytes = 1`` and ``"log.segment.bytes" = 1`` are the same) and
+    ``settings``.
 
     Raises:
         BrokerError: INVALID_CONFIG, naming the file or option, the key and the value.

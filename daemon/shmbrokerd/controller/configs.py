@@ -185,7 +185,8 @@ def check_resource(settings: Settings, resource: ConfigResourceSpec) -> None:
 
 
 def alter_configs(settings: Settings, request: AlterConfigs) -> Decision:
-    """Each resource by itself: all of its changes are made, or none. (KIP-339; ``replace``: the older AlterConfigs.)"""
+    """Each resource by itself: all of its changes are made, or none. (KIP-339; ``replace``: the older
+    AlterConfigs.)"""
     records: list[Record] = []
     effects: list[Effect] = []
     outcomes = []

@@ -13,7 +13,8 @@ COUNTER = "producer_id"
 
 
 class Block(NamedTuple):
-    """Ids ``next_id`` to ``end - 1`` are reserved for this run of the daemon; a restart skips what is left."""
+    """Ids ``next_id`` to ``end - 1`` are reserved for this run of the daemon; a restart skips what is
+    left."""
 
     next_id: int
     end: int

@@ -23,7 +23,9 @@ def check_topic_name(name: str) -> None:
     elif name in (".", ".."):
         problem = f"topic name '{name}' would be a directory of its own; '.' and '..' are not allowed"
     elif len(name) > MAX_TOPIC_NAME_BYTES:
-        problem = f"topic name '{name[:20]}...' has {len(name)} characters; at most {MAX_TOPIC_NAME_BYTES} are allowed"
+        problem = (
+            f"topic name '{name[:20]}...' has {len(name)} characters; at most {MAX_TOPIC_NAME_BYTES} fit"
+        )
     elif not _LEGAL.fullmatch(name):
         problem = f"topic name '{name}' may only hold ASCII letters, digits, '.', '_' and '-'"
     else:
@@ -32,6 +34,7 @@ def check_topic_name(name: str) -> None:
 
 
 def colliding_topic(name: str, existing: Iterable[str]) -> str | None:
-    """The existing topic, if any, that differs from ``name`` only in '.' and '_': metric names would clash."""
+    """The existing topic, if any, that differs from ``name`` only in '.' and '_': metric names would
+    clash."""
     folded = name.replace(".", "_")
     return next((other for other in existing if other != name and other.replace(".", "_") == folded), None)

@@ -138,7 +138,8 @@ def _partition_count(settings: Settings, spec: NewTopicSpec) -> int:
         if spec.num_partitions != -1 or spec.replication_factor != -1:
             raise BrokerError(
                 ErrorCode.INVALID_REQUEST,
-                f"topic '{spec.name}': with a replica assignment, partitions and replication factor must be -1",
+                f"topic '{spec.name}': with a replica assignment, num_partitions and replication_factor"
+                " must be -1",
             )
         _check_assignment(settings, spec.name, spec.replica_assignment)
         return len(spec.replica_assignment)
@@ -163,7 +164,7 @@ def _check_replication_factor(spec: NewTopicSpec) -> None:
     if factor > 1:
         raise BrokerError(
             ErrorCode.INVALID_REPLICATION_FACTOR,
-            f"topic '{spec.name}': replication factor {factor} is larger than the number of brokers, which is 1",
+            f"topic '{spec.name}': replication factor {factor} is more than the brokers there are: 1",
         )
 
 
@@ -172,8 +173,8 @@ def _check_assignment(settings: Settings, topic: str, assignment: list[list[int]
         if replicas != [settings.node_id]:
             raise BrokerError(
                 ErrorCode.INVALID_REPLICA_ASSIGNMENT,
-                f"topic '{topic}': entry {partition} of the replica assignment is {replicas}; the only broker is"
-                f" {settings.node_id}, so it must be [{settings.node_id}]",
+                f"topic '{topic}': partition {partition} is assigned to replicas {replicas}; the only broker"
+                f" is {settings.node_id}, so it must be [{settings.node_id}]",
             )
 
 

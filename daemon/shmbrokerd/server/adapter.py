@@ -1,4 +1,5 @@
-"""From bytes to requests: cuts frames and decodes them, and says what is wrong with bytes that are neither."""
+"""From bytes to requests: cuts frames and decodes them, and says what is wrong with bytes that are
+neither."""
 
 from __future__ import annotations
 
@@ -47,8 +48,8 @@ class RequestReader:
             raise BrokerError(
                 ErrorCode.UNSUPPORTED_VERSION,
                 f"this daemon speaks protocol version {PROTOCOL_VERSION}, the client"
-                f" ({request.body.software[:100]}) version {request.body.protocol_version}: use the same shmbroker"
-                " version for both",
+                f" ({request.body.software[:100]}) version {request.body.protocol_version}: use the same"
+                " shmbroker version for both",
             )
         return request
 

@@ -205,7 +205,7 @@ class Conductor:
         if client.session is not None:
             raise BrokerError(
                 ErrorCode.INVALID_REQUEST,
-                f"this connection is attached as session {client.session.session_id} already; open another one",
+                f"this connection is already attached as session {client.session.session_id}; open another",
             )
 
     async def _init_producer_id(self) -> m.InitProducerIdReply:

@@ -1,4 +1,5 @@
-"""The listening socket and one task for each connection. A client can delay or break its own connection only."""
+"""The listening socket and one task for each connection. A client can delay or break its own connection
+only."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from shmbrokerd.server.proxy import ClientProxy
 
 BACKLOG = 128
 SOCKET_MODE = 0o660
-"""The daemon's user and group may connect; an administrator widens or narrows that by the group of the runtime dir."""
+"""The daemon's user and group may connect; an administrator widens or narrows that by the group of the
+runtime dir."""
 OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
 
 

@@ -86,7 +86,8 @@ class PartitionLogs:
                 raise result
 
     def sweep(self, partitions: Iterable[PartitionRow]) -> None:
-        """Remove folders of partitions that are not (a crash between deleting a topic and removing its logs)."""
+        """Remove folders of partitions that are not (a crash between deleting a topic and removing its
+        logs)."""
         known = {self._data_dir.partition_path(row.topic, row.partition).name for row in partitions}
         for path in list(self._data_dir.logs_path.iterdir()):
             if path.name not in known:

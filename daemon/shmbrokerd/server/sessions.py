@@ -18,7 +18,8 @@ from shmbrokerd.supervisor import Supervisor
 
 MIN_RING_BYTES = 64 * 1024
 BYTES_PER_COMPLETION = 1024
-"""One completion entry for each KiB of ring: batches are rarely smaller, and a full completion ring only pauses."""
+"""One completion entry for each KiB of ring: batches are rarely smaller, and a full completion ring only
+pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class RingLimits:
 
 
 class Sessions:
-    """All attached clients. The main process keeps their descriptors, so that a restarted broker can be given them."""
+    """All attached clients. The main process keeps their descriptors, so that a restarted broker can be given
+    them."""
 
     def __init__(
         self, supervisor: Supervisor, counters: CountersFile, slots: int, limits: RingLimits, timeout_s: float
@@ -62,7 +64,8 @@ class Sessions:
         """Make a region with a ring of ``ring_bytes`` (0: the default) and hand it to the broker.
 
         Raises:
-            BrokerError: INVALID_REQUEST for a size that is no power of two or out of range, POLICY_VIOLATION over
+            BrokerError: INVALID_REQUEST for a size that is no power of two or out of range, POLICY_VIOLATION
+                over
                 a limit, KAFKA_STORAGE_ERROR without memory, BROKER_NOT_AVAILABLE.
         """
         ring_bytes = ring_bytes or self._limits.default_bytes
