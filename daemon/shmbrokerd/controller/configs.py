@@ -30,6 +30,7 @@ from shmbroker.protocol.messages import (
 from shmbrokerd.controller.decision import Decision, Effect, Reconfigure
 from shmbrokerd.controller.records import ConfigRow, Drop, Put, Record
 from shmbrokerd.controller.state import State
+from shmbrokerd.controller.topic_names import check_topic_name
 
 TOPIC, BROKER = "topic", "broker"
 ALL_BROKERS = ""
@@ -163,11 +164,12 @@ def check_resource(settings: Settings, resource: ConfigResourceSpec) -> None:
     """Refuse a resource that is not there.
 
     Raises:
-        BrokerError: UNKNOWN_TOPIC_OR_PART, or INVALID_REQUEST for another broker or kind of resource.
+        BrokerError: UNKNOWN_TOPIC_OR_PART, TOPIC_EXCEPTION for a bad name, or INVALID_REQUEST for another broker or kind of resource.
     """
     if resource.resource_type == TOPIC:
         if resource.name not in settings.state.topics:
-            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PART, f"topic '{resource.name}' does not exist")
+            check_topic_name(resource.name)
+            raise BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PART, f"The topic '{resource.name}' does not exist.")
     elif resource.resource_type == BROKER:
         if resource.name not in (ALL_BROKERS, str(settings.node_id)):
             raise BrokerError(
@@ -224,6 +226,8 @@ def _alter_resource(settings: Settings, alteration: ConfigAlteration, *, replace
     old = settings.state.configs.get((resource.resource_type, resource.name), {})
     new = {} if replace else dict(old)
     for change in alteration.changes:
+        if change.operation == "DELETE" and change.name not in _known_keys(resource):
+            continue  # as in Kafka: what nobody knows is not set
         key = _changeable_key(resource, change.name)
         value = _changed_value(settings, resource, key, change)
         if value is None:
@@ -250,6 +254,10 @@ def config_records(
     return drops + puts
 
 
+def _known_keys(resource: ConfigResourceSpec) -> dict[str, ConfigKey]:
+    return TOPIC_KEYS if resource.resource_type == TOPIC else BROKER_KEYS
+
+
 def _changeable_key(resource: ConfigResourceSpec, name: str) -> ConfigKey:
     if resource.resource_type == TOPIC:
         return topic_key(name)
@@ -257,7 +265,7 @@ def _changeable_key(resource: ConfigResourceSpec, name: str) -> ConfigKey:
     if not key.is_dynamic:
         raise BrokerError(
             ErrorCode.INVALID_REQUEST,
-            f"{name} cannot be changed while the daemon runs; set it in the daemon's config file and restart",
+            f"Cannot update these configs dynamically: {name}; set it in the daemon's config file and restart",
         )
     return key
 
@@ -280,7 +288,7 @@ def _changed_value(
     if key.type is not ValueType.LIST:
         raise BrokerError(
             ErrorCode.INVALID_CONFIG,
-            f"cannot {change.operation} to {key.name}: it is of type {key.type.value}, not a list",
+            f"Can't {change.operation} to key {key.name} because its type is {key.type.value}, not list",
         )
     layers = (
         settings.topic_layers(resource.name, key)

@@ -19,18 +19,16 @@ def check_topic_name(name: str) -> None:
         BrokerError: TOPIC_EXCEPTION (Kafka's INVALID_TOPIC_EXCEPTION).
     """
     if name == "":
-        problem = "a topic name must not be empty"
+        problem = "the empty string is not allowed"
     elif name in (".", ".."):
-        problem = f"topic name '{name}' would be a directory of its own; '.' and '..' are not allowed"
+        problem = f"'{name}' is a directory of its own; '.' and '..' are not allowed"
     elif len(name) > MAX_TOPIC_NAME_BYTES:
-        problem = (
-            f"topic name '{name[:20]}...' has {len(name)} characters; at most {MAX_TOPIC_NAME_BYTES} fit"
-        )
+        problem = f"'{name[:20]}...' has {len(name)} characters; at most {MAX_TOPIC_NAME_BYTES} are allowed"
     elif not _LEGAL.fullmatch(name):
-        problem = f"topic name '{name}' may only hold ASCII letters, digits, '.', '_' and '-'"
+        problem = f"'{name}' may only hold ASCII letters, digits, '.', '_' and '-'"
     else:
         return
-    raise BrokerError(ErrorCode.TOPIC_EXCEPTION, problem)
+    raise BrokerError(ErrorCode.TOPIC_EXCEPTION, f"Topic name is invalid: {problem}")
 
 
 def colliding_topic(name: str, existing: Iterable[str]) -> str | None:

@@ -116,7 +116,7 @@ def _check_new_name(state: State, name: str, created: Collection[str]) -> None:
     if other is not None:
         raise BrokerError(
             ErrorCode.TOPIC_EXCEPTION,
-            f"Topic '{name}' collides with existing topic '{other}': they differ only in '.' and '_'",
+            f"Topic '{name}' collides with existing topic: {other} (they differ only in '.' and '_')",
         )
 
 
@@ -164,7 +164,8 @@ def _check_replication_factor(spec: NewTopicSpec) -> None:
     if factor > 1:
         raise BrokerError(
             ErrorCode.INVALID_REPLICATION_FACTOR,
-            f"topic '{spec.name}': replication factor {factor} is more than the brokers there are: 1",
+            f"topic '{spec.name}': unable to replicate the partition {factor} time(s): only 1 broker(s) are"
+            " registered",
         )
 
 

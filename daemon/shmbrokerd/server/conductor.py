@@ -251,6 +251,11 @@ class Conductor:
                 raise BrokerError(
                     ErrorCode.UNKNOWN_TOPIC_OR_PART, f"topic '{item.topic}' has no partition {item.partition}"
                 )
+            if self.settings.topic_value(item.topic, "cleanup.policy") == "compact":
+                raise BrokerError(
+                    ErrorCode.POLICY_VIOLATION,
+                    f"records of topic '{item.topic}' cannot be deleted: its cleanup.policy is compact",
+                )
             log_start = await self._logs.advance_log_start(row, item.offset)
         except BrokerError as error:
             return m.PartitionOutcome(item.topic, item.partition, -1, error.code, error.message)
