@@ -40,16 +40,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long and how often: repetitions of a case, seconds a throughput run should take."""
+    """How long and how often."""
 
     repetitions: int
     seconds: float
+    """What a throughput run should take."""
+    sized: bool
+    """Whether an uncounted run finds how many records that are, or the backend's own guess has to do."""
     partitions: Sequence[int]
     clients: Sequence[int]
 
 
-FULL = Effort(repetitions=5, seconds=1.0, partitions=(1, 4, 16, 64, 256), clients=(1, 4, 8, 16, 32))
-QUICK = Effort(repetitions=1, seconds=0.4, partitions=(4, 256), clients=(4, 32))
+FULL = Effort(
+    repetitions=5, seconds=1.0, sized=True, partitions=(1, 4, 16, 64, 256), clients=(1, 4, 8, 16, 32)
+)
+QUICK = Effort(repetitions=1, seconds=0.3, sized=False, partitions=(4, 256), clients=(4, 32))
 
 
 def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:

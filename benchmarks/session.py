@@ -56,17 +56,20 @@ def run_session(
 
 
 def _sized(result: CaseResult, effort: Effort, base: Path, progress: Callable[[str], None]) -> Workload:
-    """The case's work with as many records as this machine handles in the wanted time, found by a short run.
+    """The case's work with as many records as this machine handles in the wanted time.
 
-    That run is not counted: it also loads programs and libraries into memory for the ones that are.
+    The short run that finds out is not counted: it also loads programs and libraries into memory for the
+    others.
     """
     case = result.case
     if case.kind is not Kind.THROUGHPUT:
         return case.work
+    guess = case.backend.rate_hint * 100 / case.work.record_bytes
+    if not effort.sized:
+        return case.work.with_records(_capped(int(guess * effort.seconds), case.work))
     progress(f"{case.key}, sizing")
     probe = CaseResult(case)
-    guess = int(case.backend.rate_hint * PROBE_SECONDS * 100 / case.work.record_bytes)
-    _add_sample(probe, case.work.with_records(_capped(guess, case.work)), base)
+    _add_sample(probe, case.work.with_records(_capped(int(guess * PROBE_SECONDS), case.work)), base)
     if probe.failure is not None:
         result.failure = probe.failure
         return case.work

@@ -17,7 +17,7 @@ from benchmarks.backends.confluent_style import Client, ClientConsumer, ClientPr
 from benchmarks.workload import Workload
 
 TIMEOUT_S = 30.0
-SETTLE_S = 1.0
+SETTLE_S = 0.6
 """A fetch of an empty topic comes back after half a second (fetch.wait.max.ms)."""
 
 
@@ -46,7 +46,7 @@ class KafkaBackend(Backend):
     more than acks=1 does.
     """
 
-    rate_hint = 150_000
+    rate_hint = 300_000
     server = "kafka"
 
     def __init__(self, acks: str) -> None:
