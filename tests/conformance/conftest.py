@@ -1,0 +1,73 @@
+"""Behaviour tests that run twice: against this broker through shmclient, and against Apache Kafka through
+confluent_kafka.
+
+What Kafka does is what a test expects; wanted differences are named in support/differences.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from support import backends  # noqa: E402  (its folder is put on the path just above)
+from support.backends import Broker  # noqa: E402
+
+NO_AUTO_CREATE = {"auto.create.topics.enable": "false"}
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("shm", marks=pytest.mark.skipif(bool(backends.shm_missing()), reason=str(backends.shm_missing()))),
+        pytest.param("kafka", marks=pytest.mark.kafka),
+    ],
+)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which half of the suite this is: `shm` or `kafka`."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def address(backend: str) -> Iterator[str]:
+    """The address of a broker with Kafka's defaults, one per session and half."""
+    with backends.start(backend, {}) as running:
+        yield running.bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def strict_address(backend: str) -> Iterator[str]:
+    """The address of a second broker that creates no topic by itself."""
+    with backends.start(backend, NO_AUTO_CREATE) as running:
+        yield running.bootstrap_servers
+
+
+@pytest.fixture
+def broker(backend: str, address: str) -> Iterator[Broker]:
+    """The broker under test and the client module that belongs to it."""
+    broker = Broker(backend, address)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def strict_broker(backend: str, strict_address: str) -> Iterator[Broker]:
+    """As `broker`, with auto.create.topics.enable=false."""
+    broker = Broker(backend, strict_address)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def no_broker(backend: str) -> Iterator[Broker]:
+    """A client module and an address at which no broker is."""
+    if backend == "kafka" and (reason := backends.kafka_missing()):
+        backends.skip_or_fail(reason)
+    with backends.unreachable(backend) as nowhere:
+        broker = Broker(backend, nowhere)
+        yield broker
+        broker.close()

@@ -1,0 +1,55 @@
+"""Every place where shmclient deliberately does not do what confluent_kafka and Apache Kafka do.
+
+A test asks `broker.differs("<name>")` and expects the one or the other; a name that is not in this table is an error.
+docs/conformance.md repeats the table for readers, and test_differences.py holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One wanted difference: what each side does, and why ours is wanted."""
+
+    name: str
+    kafka: str
+    shm: str
+    why: str
+
+
+TABLE = (
+    Difference(
+        "default-partitioner",
+        kafka="`partitioner` defaults to `consistent_random` (CRC32 of the key)",
+        shm="`partitioner` defaults to `murmur2_random`",
+        why="the Java clients' hash: a topic filled from both sides keeps one partition per key",
+    ),
+    Difference(
+        "iterable-consumer",
+        kafka="a Consumer is not iterable (TypeError)",
+        shm="`for message in consumer` polls without end",
+        why="the loop every program writes by hand",
+    ),
+    Difference(
+        "callable-callback",
+        kafka="a delivery callback that cannot be called is accepted by produce() and breaks flush() (SystemError)",
+        shm="produce() raises TypeError",
+        why="the mistake surfaces where it was made",
+    ),
+    Difference(
+        "produce-batch",
+        kafka="produce_batch() ignores a record's `partition` and refuses `timestamp` (NotImplementedError)",
+        shm="produce_batch() honours `partition`, `timestamp` and `headers` of each record",
+        why="confluent_kafka documents `partition` as honoured; ours has no reason to refuse the rest",
+    ),
+    Difference(
+        "empty-group-id",
+        kafka="`group.id=''` aborts the process",
+        shm="ValueError, as for a missing `group.id`",
+        why="an exception can be handled",
+    ),
+)
+
+BY_NAME = {difference.name: difference for difference in TABLE}
