@@ -162,3 +162,17 @@ def test_confluent_kafkas_module_name_gives_the_same_classes() -> None:
     from shmclient import error
 
     assert all(getattr(error, name) is getattr(errors, name) for name in error.__all__)
+
+
+def test_the_real_library_has_the_same_names_and_numbers() -> None:
+    real = pytest.importorskip("confluent_kafka", reason="needs the extra `kafka`").KafkaError
+    constants = {name: value for name, value in vars(real).items() if type(value) is int}
+    assert len(constants) > 150
+    assert {name: getattr(KafkaError, name, None) for name in constants} == constants
+
+
+@pytest.mark.parametrize("code", [3, -192, 0, 9999])
+def test_the_real_librarys_text_differs_in_the_words_only(code: int) -> None:
+    real = pytest.importorskip("confluent_kafka", reason="needs the extra `kafka`").KafkaError
+    assert str(KafkaError(code, "x", fatal=True)) == str(real(code, "x", fatal=True))
+    assert KafkaError(code).name() == real(code).name()

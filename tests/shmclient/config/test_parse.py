@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from types import MappingProxyType
 from typing import Any
 
@@ -132,3 +134,11 @@ def test_keyword_arguments_win_over_the_dict() -> None:
 def test_anything_but_one_dict_is_refused(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(TypeError, match="configuration dict"):
         merge_arguments(arguments, {})
+
+
+def test_what_only_a_mistake_needs_is_not_imported_before() -> None:
+    program = (
+        "import sys, shmclient.config; shmclient.config.parse_config({'acks': 1}, 'producer');"
+        "sys.exit(bool({'difflib', 'dataclasses', 'orjson', 'shmclient.config.docs'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
