@@ -68,6 +68,7 @@ def load_static_config(path: Path | None, settings: Iterable[str]) -> StaticConf
             raise BrokerError(ErrorCode.INVALID_CONFIG, f"--set {setting}: expected key=value")
         _assign_from(config, "--set", name.strip(), text)
     _check_together(config)
+    config.assigned.setdefault("node.id", config.value("node.id"))  # never a mere default: it names this node
     return config
 
 

@@ -1,5 +1,6 @@
-"""confluent_kafka.admin: the values of the admin API."""
+"""confluent_kafka.admin: `AdminClient` and the values of its API."""
 
+from shmclient.admin.client import AdminClient
 from shmclient.admin.cluster import DescribeClusterResult
 from shmclient.admin.groups import (
     ConsumerGroupDescription,
@@ -59,6 +60,7 @@ __all__ = [
     "RESOURCE_TRANSACTIONAL_ID",
     "RESOURCE_UNKNOWN",
     "AclOperation",
+    "AdminClient",
     "AlterConfigOpType",
     "BrokerMetadata",
     "ClusterMetadata",

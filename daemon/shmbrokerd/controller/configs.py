@@ -164,7 +164,8 @@ def check_resource(settings: Settings, resource: ConfigResourceSpec) -> None:
     """Refuse a resource that is not there.
 
     Raises:
-        BrokerError: UNKNOWN_TOPIC_OR_PART, TOPIC_EXCEPTION for a bad name, or INVALID_REQUEST for another broker or kind of resource.
+        BrokerError: UNKNOWN_TOPIC_OR_PART, TOPIC_EXCEPTION for a bad name, INVALID_REQUEST for another
+            broker or kind of resource.
     """
     if resource.resource_type == TOPIC:
         if resource.name not in settings.state.topics:
@@ -265,7 +266,8 @@ def _changeable_key(resource: ConfigResourceSpec, name: str) -> ConfigKey:
     if not key.is_dynamic:
         raise BrokerError(
             ErrorCode.INVALID_REQUEST,
-            f"Cannot update these configs dynamically: {name}; set it in the daemon's config file and restart",
+            f"Cannot update these configs dynamically: {name}; set it in the daemon's config file and"
+            " restart",
         )
     return key
 

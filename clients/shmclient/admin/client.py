@@ -1,0 +1,422 @@
+"""`AdminClient`: topics, configurations, offsets and the cluster, with confluent_kafka's calls."""
+
+from __future__ import annotations
+
+import queue
+import warnings
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, TypeVar
+
+from shmbroker.errors import ErrorCode
+from shmbroker.protocol import messages as m
+from shmclient.admin import checks, replies, requests
+from shmclient.admin.cluster import DescribeClusterResult
+from shmclient.admin.cluster_metadata import fetch_cluster_metadata
+from shmclient.admin.futures import raiser, refused_futures, running_future, settle
+from shmclient.admin.metadata import ClusterMetadata
+from shmclient.admin.offset_lookup import NO_LEADER_TEXT, describe_partitions, look_up_offset
+from shmclient.admin.offsets import DeletedRecords, ListOffsetsResultInfo, OffsetSpec
+from shmclient.admin.resources import ConfigEntry, ConfigResource
+from shmclient.admin.topics import NewPartitions, NewTopic, TopicDescription
+from shmclient.admin.worker import Worker
+from shmclient.config import merge_arguments, parse_config
+from shmclient.connection import Connection
+from shmclient.deadline import Deadline
+from shmclient.errors import KafkaError, KafkaException
+from shmclient.topic_partition import TopicPartition
+from shmclient.types import IsolationLevel, TopicCollection
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_WAITING_FOR_CONTROLLER = "Failed while waiting for controller"
+_WAITING_FOR_LEADERS = "Failed to query partition leaders"
+
+
+class AdminClient:
+    """Administers a daemon. Constructing one needs no daemon; a request waits for one until it times out.
+
+    Calls return at once: a dict of futures, one for each topic, resource or partition named, whose
+    ``result()`` gives the value or raises `KafkaException`. Every call takes ``request_timeout`` in seconds
+    (default ``socket.timeout.ms``); ``operation_timeout`` is accepted, operations are complete when they are
+    answered. Arguments of a wrong shape raise TypeError or ValueError at the call, as in confluent_kafka.
+    Thread-safe.
+
+    Args:
+        conf: as for producers and consumers, whose keys are all accepted.
+    """
+
+    def __init__(self, conf: dict[str, Any], **kwargs: Any) -> None:
+        self._config = parse_config(merge_arguments((conf,), kwargs), "admin")
+        self._connection = Connection(self._config.bootstrap_servers, self._config.client_id)
+        self._worker = Worker(f"shmclient-admin-{id(self):x}")
+        self._events: queue.SimpleQueue[KafkaError] = queue.SimpleQueue()
+        self._unanswered = 0
+        self._is_connected = True
+        self._is_closed = False
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> AdminClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the client; requests under way are still answered."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._worker.submit(self._connection.disconnect)
+            self._worker.stop()
+
+    def __len__(self) -> int:
+        """Requests that wait for their answer."""
+        return self._unanswered
+
+    def __bool__(self) -> bool:
+        return True
+
+    def poll(self, timeout: float) -> int:
+        """Serve callbacks (``error_cb``) for up to ``timeout`` seconds; how many were called."""
+        wait_s = checks.timeout_s("timeout", timeout, 0.0, lowest_ms=-1)
+        self._check_open()
+        callback = self._config.error_cb
+        if callback is None:
+            return 0
+        self._notice_connection()
+        served = 0
+        while True:
+            try:
+                event = self._events.get(timeout=0 if served else max(wait_s, 0.0))
+            except queue.Empty:
+                return served
+            callback(event)
+            served += 1
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        """Accepted for programs that call it: a local socket knows its peer from the kernel."""
+
+    # --- topics --------------------------------------------------------------------------------------------
+
+    def create_topics(
+        self,
+        new_topics: list[NewTopic],
+        *,
+        operation_timeout: float | None = None,
+        request_timeout: float | None = None,
+        validate_only: bool = False,
+    ) -> dict[str, Future[None]]:
+        """Create topics; ``validate_only`` checks and creates nothing."""
+        specs = [requests.topic_spec(topic) for topic in checks.new_topics(new_topics)]
+        request = m.CreateTopics(specs, checks.flag("validate_only", validate_only))
+        names = [spec.name for spec in specs]
+        return self._change(names, names, request, operation_timeout, request_timeout)
+
+    def delete_topics(
+        self,
+        topics: list[str],
+        *,
+        operation_timeout: float | None = None,
+        request_timeout: float | None = None,
+    ) -> dict[str, Future[None]]:
+        """Delete topics with all their records and the offsets that groups have committed in them."""
+        names = checks.topic_names(topics)
+        return self._change(names, names, m.DeleteTopics(names), operation_timeout, request_timeout)
+
+    def create_partitions(
+        self,
+        new_partitions: list[NewPartitions],
+        *,
+        operation_timeout: float | None = None,
+        request_timeout: float | None = None,
+        validate_only: bool = False,
+    ) -> dict[str, Future[None]]:
+        """Add partitions; keys then map to other partitions than before."""
+        specs = [requests.partitions_spec(item) for item in checks.new_partitions(new_partitions)]
+        request = m.CreatePartitions(specs, checks.flag("validate_only", validate_only))
+        names = [spec.topic for spec in specs]
+        return self._change(names, names, request, operation_timeout, request_timeout)
+
+    def describe_topics(
+        self,
+        topics: TopicCollection,
+        *,
+        include_authorized_operations: bool = False,
+        request_timeout: float | None = None,
+    ) -> dict[str, Future[TopicDescription]]:
+        """Describe topics by name."""
+        names = checks.topic_collection(topics)
+        with_operations = bool(include_authorized_operations)
+
+        def run(deadline: Deadline) -> dict[str, Callable[[], TopicDescription]]:
+            cluster = self._connection.request(
+                m.DescribeCluster(), m.DescribeClusterReply, deadline.remaining_s()
+            )
+            reply = self._connection.request(
+                m.DescribeTopics(names), m.DescribeTopicsReply, deadline.remaining_s()
+            )
+            known = replies.nodes(cluster)
+            return {
+                info.name: lambda info=info: replies.topic_description(info, known, with_operations)  # type: ignore[misc]
+                for info in reply.topics
+            }
+
+        return self._ask(names, run, request_timeout, _WAITING_FOR_CONTROLLER)
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
+        """The cluster and one topic, or all of them. Asking for an unknown topic creates it where the daemon
+        allows (auto.create.topics.enable).
+
+        Raises:
+            KafkaException: _TRANSPORT when no daemon answers in time.
+        """
+        if topic is not None and not isinstance(topic, str):
+            raise TypeError(f"argument 1 must be str or None, not {type(topic).__name__}")
+        timeout_s = checks.timeout_s("timeout", timeout, -1, lowest_ms=-1000)
+        if self._is_closed:
+            raise RuntimeError("Handle has been closed")
+        return fetch_cluster_metadata(self._connection, topic, timeout_s, allow_auto_create=True)
+
+    # --- configurations ------------------------------------------------------------------------------------
+
+    def describe_configs(
+        self, resources: list[ConfigResource], *, request_timeout: float | None = None
+    ) -> dict[ConfigResource, Future[dict[str, ConfigEntry]]]:
+        """Every key of topics and brokers, with its value in force and where that comes from."""
+        wanted = checks.resources(resources)
+        request = m.DescribeConfigs([requests.resource_spec(resource) for resource in wanted])
+
+        def entries(description: m.ConfigDescription) -> dict[str, ConfigEntry]:
+            replies.raise_on_error(description.code, description.message)
+            return {info.name: replies.config_entry(info) for info in description.entries}
+
+        def run(deadline: Deadline) -> dict[ConfigResource, Callable[[], dict[str, ConfigEntry]]]:
+            reply = self._connection.request(request, m.DescribeConfigsReply, deadline.remaining_s())
+            return {
+                resource: lambda description=description: entries(description)  # type: ignore[misc]
+                for resource, description in zip(wanted, reply.descriptions, strict=True)
+            }
+
+        return self._ask(wanted, run, request_timeout, _WAITING_FOR_CONTROLLER)
+
+    def alter_configs(
+        self,
+        resources: list[ConfigResource],
+        *,
+        request_timeout: float | None = None,
+        validate_only: bool = False,
+    ) -> dict[ConfigResource, Future[None]]:
+        """Replace all settings of resources by their ``set_config``: what is left out returns to its
+        default."""
+        warnings.warn(
+            "alter_configs has been deprecated. Use incremental_alter_configs instead.",
+            category=DeprecationWarning,
+            stacklevel=2,
+        )
+        wanted = checks.resources(resources)
+        alterations = [requests.replacing_alteration(resource) for resource in wanted]
+        request = m.AlterConfigs(alterations, True, checks.flag("validate_only", validate_only))
+        return self._change(wanted, [resource.name for resource in wanted], request, None, request_timeout)
+
+    def incremental_alter_configs(
+        self,
+        resources: list[ConfigResource],
+        *,
+        request_timeout: float | None = None,
+        validate_only: bool = False,
+        broker: int | None = None,
+    ) -> dict[ConfigResource, Future[None]]:
+        """Set, delete, append to or subtract from single keys (KIP-339)."""
+        wanted = checks.resources(resources)
+        alterations = [
+            requests.incremental_alteration(resource, checks.incremental_entries(resource))
+            for resource in wanted
+        ]
+        request = m.AlterConfigs(alterations, False, checks.flag("validate_only", validate_only))
+        for alteration in alterations:
+            keys = [change.name for change in alteration.changes]
+            if len(set(keys)) != len(keys):
+                refusal = KafkaException(KafkaError(KafkaError._INVALID_ARG, "Duplicate ConfigEntry found"))
+                return refused_futures(wanted, refusal)
+        return self._change(wanted, [resource.name for resource in wanted], request, None, request_timeout)
+
+    # --- records and offsets -------------------------------------------------------------------------------
+
+    def delete_records(
+        self,
+        topic_partition_offsets: list[TopicPartition],
+        *,
+        request_timeout: float | None = None,
+        operation_timeout: float | None = None,
+    ) -> dict[TopicPartition, Future[DeletedRecords]]:
+        """Delete the records below each partition's ``offset``; OFFSET_END (-1) is all there are."""
+        wanted = checks.record_positions(topic_partition_offsets)
+        checks.timeout_s("operation_timeout", operation_timeout, 0.0, lowest_ms=-1)
+        if len(set(wanted)) != len(wanted):
+            refusal = KafkaException(KafkaError(KafkaError._INVALID_ARG, "Duplicate partitions not allowed"))
+            return refused_futures(wanted, refusal)
+        request = m.DeleteRecords([m.PartitionOffset(tp.topic, tp.partition, tp.offset) for tp in wanted])
+
+        def run(deadline: Deadline) -> dict[TopicPartition, Callable[[], DeletedRecords]]:
+            reply = self._connection.request(request, m.PartitionOutcomesReply, deadline.remaining_s())
+            return {
+                partition: lambda outcome=outcome: _deleted(outcome)  # type: ignore[misc]
+                for partition, outcome in zip(wanted, reply.outcomes, strict=True)
+            }
+
+        return self._ask(wanted, run, request_timeout, _WAITING_FOR_LEADERS)
+
+    def list_offsets(
+        self,
+        topic_partition_offsets: dict[TopicPartition, OffsetSpec],
+        *,
+        isolation_level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+        request_timeout: float | None = None,
+    ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
+        """Earliest or latest offset, the one of a time, or that of the largest timestamp."""
+        specs = checks.offset_specs(topic_partition_offsets)
+        if not isinstance(isolation_level, IsolationLevel):
+            raise TypeError("isolation_level argument should be an IsolationLevel")
+        committed_only = isolation_level is IsolationLevel.READ_COMMITTED
+
+        def run(deadline: Deadline) -> dict[TopicPartition, Callable[[], ListOffsetsResultInfo]]:
+            infos = describe_partitions(self._connection, list(specs), deadline)
+            table = self._connection.table(deadline.remaining_s())
+            return {
+                partition: lambda partition=partition, spec=spec: look_up_offset(  # type: ignore[misc]
+                    table, infos.get((partition.topic, partition.partition)), partition, spec, committed_only
+                )
+                for partition, spec in specs.items()
+            }
+
+        return self._ask(list(specs), run, request_timeout, _WAITING_FOR_LEADERS)
+
+    # --- the cluster ---------------------------------------------------------------------------------------
+
+    def describe_cluster(
+        self, *, include_authorized_operations: bool = False, request_timeout: float | None = None
+    ) -> Future[DescribeClusterResult]:
+        with_operations = bool(include_authorized_operations)
+
+        def run(deadline: Deadline) -> dict[str, Callable[[], DescribeClusterResult]]:
+            reply = self._connection.request(
+                m.DescribeCluster(), m.DescribeClusterReply, deadline.remaining_s()
+            )
+            return {"": lambda: replies.cluster_description(reply, with_operations)}
+
+        return self._ask([""], run, request_timeout, _WAITING_FOR_CONTROLLER)[""]
+
+    def cluster_id(self, timeout: float = -1) -> str:
+        """The cluster's id.
+
+        Raises:
+            KafkaException: _TIMED_OUT when no daemon answers in time.
+        """
+        if self._is_closed:
+            raise RuntimeError("Handle has been closed")
+        deadline = Deadline(checks.timeout_s("timeout", timeout, -1, lowest_ms=-1000))
+        try:
+            request = m.DescribeCluster()
+            return self._connection.request(
+                request, m.DescribeClusterReply, deadline.remaining_s()
+            ).cluster_id
+        except KafkaException as error:
+            raise _timed_out(error, "Failed to retrieve cluster id") from None
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("AdminClient has been closed")
+
+    def _change(
+        self,
+        keys: Iterable[K],
+        names: list[str],
+        request: m.CreateTopics | m.DeleteTopics | m.CreatePartitions | m.AlterConfigs,
+        operation_timeout: float | None,
+        request_timeout: float | None,
+    ) -> dict[K, Future[None]]:
+        """Send a request that is answered with one outcome for each of ``names``."""
+        checks.timeout_s("operation_timeout", operation_timeout, 0.0, lowest_ms=-1)
+        keys = list(keys)
+
+        def run(deadline: Deadline) -> dict[K, Callable[[], None]]:
+            reply = self._connection.request(request, m.OutcomesReply, deadline.remaining_s())
+            return {
+                key: lambda outcome=outcome: replies.raise_on_error(outcome.code, outcome.message)  # type: ignore[misc]
+                for key, outcome in zip(keys, reply.outcomes, strict=True)
+            }
+
+        return self._ask(keys, run, request_timeout, _WAITING_FOR_CONTROLLER)
+
+    def _ask(
+        self,
+        keys: Iterable[K],
+        run: Callable[[Deadline], dict[K, Callable[[], V]]],
+        request_timeout: float | None,
+        waiting: str,
+    ) -> dict[K, Future[V]]:
+        """Run ``run`` on the worker. It returns, for each key, what gives its value or raises its refusal."""
+        timeout_s = checks.timeout_s(
+            "request_timeout", request_timeout, self._config.socket_timeout_ms / 1000
+        )
+        self._check_open()
+        futures: dict[K, Future[V]] = {key: running_future() for key in keys}
+        if not futures:
+            return futures
+        deadline = Deadline(timeout_s)
+
+        def job() -> None:
+            try:
+                results = run(deadline)
+                self._is_connected = True
+            except KafkaException as error:
+                self._notice_failure(error)
+                results = dict.fromkeys(futures, raiser(_timed_out(error, waiting)))
+            except Exception as error:  # a bug must reach the caller, not kill the worker
+                results = dict.fromkeys(futures, raiser(error))
+            self._unanswered -= 1
+            for key, future in futures.items():
+                settle(future, results[key])
+
+        self._unanswered += 1
+        self._worker.submit(job)
+        return futures
+
+    # --- error_cb ------------------------------------------------------------------------------------------
+
+    def _notice_connection(self) -> None:
+        """Look whether a daemon is there, so that ``error_cb`` hears of it without a request."""
+        if not self._connection.check():
+            try:
+                self._connection.request(m.DescribeCluster(), m.DescribeClusterReply, 0.0)
+                self._is_connected = True
+            except KafkaException as error:
+                self._notice_failure(error)
+
+    def _notice_failure(self, error: KafkaException) -> None:
+        """Tell ``error_cb`` once for each time the daemon goes away."""
+        cause: KafkaError = error.args[0]
+        if cause.code() != KafkaError._TRANSPORT or not self._is_connected:
+            return
+        self._is_connected = False
+        self._events.put(cause)
+        self._events.put(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+
+
+def _timed_out(error: KafkaException, waiting: str) -> KafkaException:
+    """A request that found no daemon is one that timed out waiting for it, as in librdkafka."""
+    cause: KafkaError = error.args[0]
+    if cause.code() not in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+        return error
+    return KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{waiting}: Local: Timed out; {cause.str()}"))
+
+
+def _deleted(outcome: m.PartitionOutcome) -> DeletedRecords:
+    if outcome.code == ErrorCode.UNKNOWN_TOPIC_OR_PART:
+        raise KafkaException(KafkaError(KafkaError._NOENT, NO_LEADER_TEXT))
+    replies.raise_on_error(outcome.code, outcome.message)
+    return DeletedRecords(outcome.offset)

@@ -1,0 +1,21 @@
+"""A moment by which a call must have returned."""
+
+from __future__ import annotations
+
+import time
+
+FOREVER_S = 1_000_000.0
+"""Eleven days: what a negative timeout, Kafka's "for ever", comes to; poll(2) takes no more than 24."""
+
+
+class Deadline:
+    """`timeout_s` from now; negative is for ever."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self, timeout_s: float) -> None:
+        self._at = time.monotonic() + (FOREVER_S if timeout_s < 0 else min(timeout_s, FOREVER_S))
+
+    def remaining_s(self) -> float:
+        """Seconds left, 0 once the moment has passed."""
+        return max(0.0, self._at - time.monotonic())
