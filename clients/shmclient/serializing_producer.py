@@ -42,8 +42,9 @@ class SerializingProducer(Producer, Generic[K, V]):
         Raises KeySerializationError or ValueSerializationError with what the serializer raised in
         `exception`, and whatever `Producer.produce` raises.
         """
+        # Before the serializers run: they may have effects of their own.
+        self._check_open()
         if not isinstance(topic, str):
-            # Before the serializers run: they may have effects of their own.
             raise TypeError(f"topic must be a str, not {type(topic).__name__}")
         ctx = SerializationContext(topic, MessageField.KEY, headers)
         key_data, value_data = serialize_pair(key, value, ctx, self._key_serializer, self._value_serializer)
