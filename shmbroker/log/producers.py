@@ -37,7 +37,9 @@ class ProducerRow:
         self.batches: deque[RememberedBatch] = deque(batches, maxlen=REMEMBERED_BATCHES)
 
     def pack(self) -> bytes:
-        return _HEAD.pack(self.epoch, len(self.batches)) + b"".join(_BATCH.pack(*batch) for batch in self.batches)
+        return _HEAD.pack(self.epoch, len(self.batches)) + b"".join(
+            _BATCH.pack(*batch) for batch in self.batches
+        )
 
     @classmethod
     def unpack(cls, row: bytes) -> ProducerRow:

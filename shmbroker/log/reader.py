@@ -142,10 +142,14 @@ class LogReader:
         try:
             batch = RecordBatch(data, check_crcs=check_crcs)
         except BrokerError as error:
-            raise storage_error(self._handle.path, f"batch that ends at offset {last_offset}", error) from error
+            raise storage_error(
+                self._handle.path, f"batch that ends at offset {last_offset}", error
+            ) from error
         if batch.last_offset != last_offset:
             raise storage_error(
-                self._handle.path, f"batch that ends at offset {last_offset}", f"says it ends at {batch.last_offset}"
+                self._handle.path,
+                f"batch that ends at offset {last_offset}",
+                f"says it ends at {batch.last_offset}",
             )
         return batch
 

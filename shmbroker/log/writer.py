@@ -55,7 +55,9 @@ class PartitionWriter:
         BrokerError: KAFKA_STORAGE_ERROR when the folder or its newest segment cannot be opened.
     """
 
-    def __init__(self, folder: Path, segment_bytes: int, index_interval_bytes: int, leader_epoch: int) -> None:
+    def __init__(
+        self, folder: Path, segment_bytes: int, index_interval_bytes: int, leader_epoch: int
+    ) -> None:
         self.folder = folder
         self.segment_bytes = segment_bytes
         self.index_interval_bytes = index_interval_bytes
@@ -81,7 +83,9 @@ class PartitionWriter:
             self._load()
         except (lmdb.Error, BrokerError) as error:
             self._close_environment()
-            raise storage_error(self._path(self.active_base), "cannot read the newest segment", error) from error
+            raise storage_error(
+                self._path(self.active_base), "cannot read the newest segment", error
+            ) from error
         if self.log_start > self.active_base or (bases and self.log_start > bases[0]):
             self._unlink_below(self.log_start)
 
@@ -275,7 +279,9 @@ class PartitionWriter:
                 txn.put(segment.META_LOG_START, KEY.pack(offset), db=self._meta)
             self._environment.sync(True)
         except lmdb.Error as error:
-            raise storage_error(self._path(self.active_base), f"cannot move the log start to {offset}", error) from error
+            raise storage_error(
+                self._path(self.active_base), f"cannot move the log start to {offset}", error
+            ) from error
         self.log_start = offset
         self._unlink_below(offset)
 

@@ -16,7 +16,7 @@ from shmbroker.errors import ErrorCode
 PROTOCOL_VERSION = 1
 
 
-class Message(msgspec.Struct, tag=True, array_like=True, frozen=True):
+class Message(msgspec.Struct, tag=True, array_like=True):
     """Base of all bodies: the class name is the tag, fields are positional on the wire."""
 
 

@@ -201,7 +201,12 @@ class RecordBatch:
 
 
 def _cut(
-    offsets: memoryview, data: memoryview, validity: memoryview | None, start: int, stop: int | None, name: str
+    offsets: memoryview,
+    data: memoryview,
+    validity: memoryview | None,
+    start: int,
+    stop: int | None,
+    name: str,
 ) -> list[bytes | None]:
     """Cut a binary column into bytes objects: one copy of the bytes asked for, then slices of it."""
     bounds = offsets.tolist() if start == 0 and stop is None else offsets[start : _after(stop)].tolist()

@@ -121,3 +121,11 @@ def _header_columns(headers: Sequence[RecordHeaders | None]) -> tuple[array[int]
     """Each record's headers as a MessagePack list of [key, value]; no bytes where a record has none."""
     encoded = [_encode_headers(list(pairs)) if pairs else b"" for pairs in headers]
     return array("i", accumulate(map(len, encoded), initial=0)), b"".join(encoded)
+
+
+def restamp(header: bytes, body: bytes, producer: ProducerStamp) -> bytes:
+    """The header of the same batch under another producer id, epoch and sequence."""
+    fields = list(HEADER.unpack(header))
+    fields[14:17] = producer.producer_id, producer.base_sequence, producer.producer_epoch
+    packed = HEADER.pack(*fields)
+    return packed[:32] + crc32c(body, crc32c(packed[CRC_START:])).to_bytes(4, "little") + packed[CRC_START:]

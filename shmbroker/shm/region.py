@@ -90,7 +90,9 @@ def map_shared_file(path: Path | str, *, writable: bool = False) -> mmap.mmap:
     try:
         fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
     except OSError as error:
-        code = ErrorCode.BROKER_NOT_AVAILABLE if error.errno == errno.ENOENT else ErrorCode.KAFKA_STORAGE_ERROR
+        code = (
+            ErrorCode.BROKER_NOT_AVAILABLE if error.errno == errno.ENOENT else ErrorCode.KAFKA_STORAGE_ERROR
+        )
         raise BrokerError(code, f"cannot open {path}: {error.strerror}") from error
     try:
         size = os.fstat(fd).st_size

@@ -139,7 +139,9 @@ class PartitionTable:
         self._check_slot(slot)
         name = topic.encode()
         if len(name) > MAX_TOPIC_NAME_BYTES or len(topic_id) != 16:
-            raise ValueError(f"topic name of {len(name)} bytes or id of {len(topic_id)} bytes does not fit a slot")
+            raise ValueError(
+                f"topic name of {len(name)} bytes or id of {len(topic_id)} bytes does not fit a slot"
+            )
         start = HEADER_BYTES + slot * SLOT_BYTES
         first = self._word(slot)
         self._bytes[start + _NAME_OFFSET : start + SLOT_BYTES] = name.ljust(NAME_BYTES, b"\0")

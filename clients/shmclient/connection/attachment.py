@@ -20,9 +20,8 @@ from shmclient.connection.connection import Connection
 class _Attachment:
     """A mapped session region and the client's eventfd. ``generation``: of the connection it was made over."""
 
-    def __init__(self, connection: Connection, region_fd: int, eventfd: int) -> None:
+    def __init__(self, connection: Connection, region_fd: int, eventfd: int, *also_watch: int) -> None:
         self.generation = connection.generation
-        self._pid = os.getpid()
         self._eventfd = eventfd
         try:
             self._region: mmap.mmap = map_session_fd(region_fd)
@@ -31,7 +30,7 @@ class _Attachment:
         self.layout: SessionLayout = read_header(self._region)
         self._view = memoryview(self._region)
         self._words = self._view.cast("q")
-        self._sleeper = Sleeper(self._words, WAITING_WORD, eventfd, connection.fileno())
+        self._sleeper = Sleeper(self._words, WAITING_WORD, eventfd, connection.fileno(), *also_watch)
 
     def sleep_unless(self, is_ready: Callable[[], bool], timeout_s: float) -> bool:
         """Sleep until the broker rings; see :class:`Sleeper`. True when the connection wants to be looked at."""
@@ -47,10 +46,15 @@ class ProducerAttachment(_Attachment):
     """A ring toward the broker, its answers, and its doorbell."""
 
     def __init__(
-        self, connection: Connection, table: PartitionTable, region_fd: int, eventfd: int, doorbell_fd: int
+        self,
+        connection: Connection,
+        table: PartitionTable,
+        region_fd: int,
+        eventfd: int,
+        doorbell_fd: int,
+        *also_watch: int,
     ) -> None:
-        super().__init__(connection, region_fd, eventfd)
-        self.eventfd = eventfd
+        super().__init__(connection, region_fd, eventfd, *also_watch)
         self._doorbell_fd = doorbell_fd
         # The flag that says the broker sleeps is read-only to us, like all of the table.
         self._bell = Bell(table.words, table.doorbell_waiting_word, doorbell_fd)
@@ -81,14 +85,17 @@ class ConsumerAttachment(_Attachment):
         self._interest[:] = bitmap
 
 
-def attach_producer(connection: Connection, ring_bytes: int, timeout_s: float) -> ProducerAttachment:
-    """Ask the daemon for a ring of at least ``ring_bytes``.
+def attach_producer(
+    connection: Connection, ring_bytes: int, timeout_s: float, *also_watch: int
+) -> ProducerAttachment:
+    """Ask the daemon for a ring of at least ``ring_bytes``. ``also_watch``: descriptors that end a sleep as well.
 
     Raises:
         KafkaException: as :meth:`Connection.request`.
     """
     _reply, fds = connection.request_with_fds(AttachProducer(ring_bytes), AttachReply, 3, timeout_s)
-    return ProducerAttachment(connection, connection.table(), *fds)
+    region_fd, eventfd, doorbell_fd = fds
+    return ProducerAttachment(connection, connection.table(), region_fd, eventfd, doorbell_fd, *also_watch)
 
 
 def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachment:
@@ -98,4 +105,5 @@ def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachm
         KafkaException: as :meth:`Connection.request`.
     """
     _reply, fds = connection.request_with_fds(AttachConsumer(), AttachReply, 2, timeout_s)
-    return ConsumerAttachment(connection, *fds)
+    region_fd, eventfd = fds
+    return ConsumerAttachment(connection, region_fd, eventfd)

@@ -81,7 +81,9 @@ class AppendLoop:
     # --- the round -----------------------------------------------------------------------------------------
 
     def has_work(self) -> bool:
-        return self._flusher.has_finished() or any(producer.has_frames() for producer in self._producers.values())
+        return self._flusher.has_finished() or any(
+            producer.has_frames() for producer in self._producers.values()
+        )
 
     def do_work(self) -> int:
         """One round; returns how much was done, 0 when there was nothing to do."""
@@ -155,9 +157,13 @@ class AppendLoop:
         held = [(p.session_id, c) for p, f, c in staged if f.acks == ACKS_ALL and to_disk]
         if held:
             self._flusher.request(partition.slot, partition.log.flusher(), held)
-        return [(p.session_id, c) for p, f, c in staged if f.acks == 1 or (f.acks == ACKS_ALL and not to_disk)]
+        return [
+            (p.session_id, c) for p, f, c in staged if f.acks == 1 or (f.acks == ACKS_ALL and not to_disk)
+        ]
 
-    def _count(self, staged: list[tuple[ProducerSession, Frame, Completion]], records: int, size: int) -> None:
+    def _count(
+        self, staged: list[tuple[ProducerSession, Frame, Completion]], records: int, size: int
+    ) -> None:
         counters = self._counters
         counters.add(SystemCounter.COMMITS)
         counters.add(SystemCounter.BATCHES_IN, len(staged))
@@ -172,7 +178,11 @@ class AppendLoop:
         log.info("refused a batch of session %d: %s", producer.session_id, error.message)
         self._counters.add(SystemCounter.REFUSED)
         self._counters.add_session(producer.counters_entry, 0, 0, 0, 1)
-        return [(producer.session_id, Completion(frame.request_id, -1, -1, int(error.code)))] if frame.acks else []
+        return (
+            [(producer.session_id, Completion(frame.request_id, -1, -1, int(error.code)))]
+            if frame.acks
+            else []
+        )
 
     def _refuse_all(
         self, frames: list[tuple[ProducerSession, Frame]], code: ErrorCode, message: str
@@ -203,7 +213,9 @@ class AppendLoop:
             log.error("%s", flushed.error.message)
             self._counters.add(SystemCounter.STORAGE_ERRORS)
             code = int(flushed.error.code)
-            self._answer([(session, c._replace(base_offset=-1, error=code)) for session, c in flushed.answers])
+            self._answer(
+                [(session, c._replace(base_offset=-1, error=code)) for session, c in flushed.answers]
+            )
             partition = self.partitions.get(flushed.slot)
             if partition is not None:
                 # After a failed fsync nobody knows what the disk holds: no more promises until it is opened anew.

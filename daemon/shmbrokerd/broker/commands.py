@@ -24,7 +24,6 @@ from shmbrokerd.broker.session import open_session
 from shmbrokerd.logs import log
 
 
-
 class Commands:
     """Carries commands out on an :class:`AppendLoop`, between two of its rounds."""
 

@@ -78,7 +78,8 @@ class Flusher:
         # A broker whose topics are never flushed (acks 0 and 1) never pays for the threads.
         if not self._threads:
             self._threads = [
-                threading.Thread(target=self._run, name=f"flush-{i}", daemon=True) for i in range(FLUSH_THREADS)
+                threading.Thread(target=self._run, name=f"flush-{i}", daemon=True)
+                for i in range(FLUSH_THREADS)
             ]
             for thread in self._threads:
                 thread.start()

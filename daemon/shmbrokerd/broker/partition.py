@@ -73,7 +73,9 @@ class LedPartition:
                 f"batch of {size} bytes for {self} is over {config.max_message_bytes} (max.message.bytes)",
             )
         if header.flags & Flag.CONTROL or header.ends[Column.OFFSET_DELTAS] != header.ends[Column.HEADERS]:
-            raise BrokerError(ErrorCode.INVALID_RECORD, f"a client sent {self} what only the broker may write")
+            raise BrokerError(
+                ErrorCode.INVALID_RECORD, f"a client sent {self} what only the broker may write"
+            )
         if config.message_timestamp_type == "LogAppendTime":
             return
         ahead, behind = header.max_timestamp - now_ms, now_ms - header.base_timestamp

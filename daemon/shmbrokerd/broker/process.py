@@ -28,7 +28,6 @@ REAP_INTERVAL_S = 10.0
 _PR_SET_PDEATHSIG = 1
 
 
-
 class BrokerProcess:
     """Runs until the main process says stop or is gone."""
 
@@ -47,9 +46,7 @@ class BrokerProcess:
             on_partition_fault=lambda slot, reason: self._tell(PartitionFaulted(slot, reason)),
         )
         self._commands = Commands(self._loop, table)
-        self._sleeper = Sleeper(
-            table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno()
-        )
+        self._sleeper = Sleeper(table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno())
         self._reap_at = time.monotonic() + REAP_INTERVAL_S
 
     def run(self) -> None:

@@ -39,11 +39,11 @@ class Identity(NamedTuple):
 class Client:
     """One connection, as the conductor knows it."""
 
-    def __init__(self, pid: int, uid: int, connected_at_ms: int, disconnect: Callable[[], None]) -> None:
+    def __init__(self, pid: int, uid: int, connected_at_ms: int, expel: Callable[[BrokerError], None]) -> None:
         self.pid = pid
         self.uid = uid
         self.connected_at_ms = connected_at_ms
-        self.disconnect = disconnect
+        self.expel = expel
         self.client_id = ""
         self.session: Session | None = None
 
@@ -128,7 +128,7 @@ class Conductor:
                     "detached pid=%d uid=%d client.id=%s session=%d: %s",
                     client.pid, client.uid, client.client_id, session_id, reason,
                 )  # fmt: skip
-                client.disconnect()
+                client.expel(BrokerError(ErrorCode.INVALID_RECORD, reason))
 
     # --- requests ------------------------------------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class Listener:
     async def _serve(self, sock: socket.socket, peer: PeerCredentials) -> None:
         proxy = ClientProxy(sock, self._limits.send_timeout_s)
         reader = RequestReader(sock, self._limits.max_frame_bytes)
-        client = Client(peer.pid, peer.uid, self._conductor.now_ms(), disconnect=lambda: _shut_down(sock))
+        client = Client(peer.pid, peer.uid, self._conductor.now_ms(), lambda reason: _expel(sock, proxy, reason))
         self._conductor.clients.add(client)
         try:
             await self._converse(reader, proxy, client)
@@ -136,7 +136,8 @@ class Listener:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _shut_down(sock: socket.socket) -> None:
+def _expel(sock: socket.socket, proxy: ClientProxy, reason: BrokerError) -> None:
     """End the conversation from our side: the connection's task reads an end of file and cleans up."""
+    proxy.refuse(reason)
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

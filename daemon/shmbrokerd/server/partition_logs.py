@@ -134,6 +134,7 @@ class PartitionLogs:
         self._table.release_slot(row.slot)
         deleted = self._deleting[row.topic, row.partition] = asyncio.get_running_loop().create_future()
         try:
+            await self.wait_opened([row])
             await self._supervisor.wait_ready()
             if row.slot in self._open:
                 await self._supervisor.request(ClosePartition(row.slot, delete=True))
@@ -152,7 +153,13 @@ class PartitionLogs:
             deleted.set_result(None)
 
     async def reconfigure(self, row: PartitionRow, config: LogConfig) -> None:
-        """Tell the broker new settings; one that starts later gets them with the partition."""
+        """Tell the broker new settings; one that starts later gets them with the partition.
+
+        Raises:
+            BrokerError: the broker's reason.
+        """
+        await self.wait_opened([row])
+        await self._supervisor.wait_ready()
         if row.slot in self._open:
             with contextlib.suppress(BrokerGoneError):
                 await self._supervisor.request(ReconfigurePartition(row.slot, config))

@@ -1,0 +1,191 @@
+"""The producer's thread: connects, attaches, and moves on what no call of the application moves.
+
+It sleeps until the broker answers, the daemon goes away, a deadline passes, or the application nudges it. Control requests are
+made without the sender's lock, so produce() never waits for the daemon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import threading
+import time
+
+from shmbroker.errors import BrokerError
+from shmbroker.protocol.messages import (
+    DescribeTopics,
+    DescribeTopicsReply,
+    InitProducerId,
+    InitProducerIdReply,
+)
+from shmbroker.shm.ring import ring_bytes_for
+from shmbroker.shm.wakeup import ring
+from shmclient.config.client_config import ClientConfig
+from shmclient.connection.attachment import attach_producer
+from shmclient.connection.connection import Connection
+from shmclient.errors import KafkaError, KafkaException
+from shmclient.producer.sender import Sender
+
+MIN_RING_BYTES = 4 * 1024 * 1024
+"""Room for some 20 bulk batches: enough to keep the broker busy while the producer packs, small enough for L3."""
+REQUEST_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 0.0
+"""One look for the daemon in each turn: expiries must not wait for it."""
+RECONNECT_S = 0.02
+BATCH_OVERHEAD_BYTES = 64 * 1024
+"""Columns and header of a batch beyond the bytes of its records."""
+
+log = logging.getLogger(__name__)
+
+
+class Background:
+    """Owns the thread and the connection of one producer."""
+
+    def __init__(self, config: ClientConfig, connection: Connection, sender: Sender) -> None:
+        self._config = config
+        self._connection = connection
+        self._sender = sender
+        self._nudge_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread: threading.Thread | None = None
+        self._is_closing = False
+        self._is_down = False
+        self._cluster_id: str | None = None
+        self._described_at = 0.0
+
+    # --- from the application's thread ---------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread unless it runs."""
+        with self._sender.lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="shmclient-producer", daemon=True)
+                self._thread.start()
+
+    def nudge(self) -> None:
+        """Make the thread look at the sender again."""
+        ring(self._nudge_fd)
+
+    def stop(self) -> None:
+        """End the thread and let go of the ring and the connection."""
+        self._is_closing = True
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self.nudge()
+            thread.join()
+        with self._sender.lock:
+            self._sender.detach()
+        self._connection.disconnect()
+        with contextlib.suppress(OSError):
+            os.close(self._nudge_fd)
+
+    # --- the thread ----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        sender = self._sender
+        while not self._is_closing:
+            now = time.monotonic()
+            with sender.lock:
+                self._notice_lost_connection()
+                sender.pump()
+                sender.expire(now)
+                has_work = sender.has_outstanding()
+                topics = sender.topics_to_describe(now)
+                deadline = sender.next_deadline(now)
+            if has_work and sender.attachment is None:
+                if self._try_attach():
+                    continue
+                deadline = min(deadline, now + RECONNECT_S)
+            elif topics:
+                self._describe(topics)
+                continue
+            self._refresh_metadata(now)
+            self._sleep(deadline)
+
+    def _notice_lost_connection(self) -> None:
+        attachment = self._sender.attachment
+        if attachment is None:
+            return
+        if not self._connection.check() or attachment.generation != self._connection.generation:
+            self._sender.detach()
+
+    def _try_attach(self) -> bool:
+        """Connect and attach; False when there is no daemon now."""
+        try:
+            self._attach()
+        except KafkaException as error:
+            self._note_absence(error.args[0])
+            return False
+        except BrokerError as error:
+            self._note_absence(KafkaError(error.code, error.message))
+            return False
+        self._is_down = False
+        return True
+
+    def _attach(self) -> None:
+        connection, sender = self._connection, self._sender
+        connection.table(CONNECT_TIMEOUT_S)
+        hello = connection.hello
+        assert hello is not None
+        if sender.producer_id < 0 or hello.cluster_id != self._cluster_id:
+            reply = connection.request(InitProducerId(), InitProducerIdReply, REQUEST_TIMEOUT_S)
+            with sender.lock:
+                sender.use_identity(reply.producer_id)
+            self._cluster_id = hello.cluster_id
+        # Slots of another incarnation are good for nothing: topics first, then the ring.
+        known = [topic.name for topic in list(sender.topics.values()) if topic.partitions]
+        if known:
+            self._describe(known)
+        config = self._config
+        largest = max(config.batch_size, config.message_max_bytes) + BATCH_OVERHEAD_BYTES
+        attachment = attach_producer(
+            connection, max(MIN_RING_BYTES, ring_bytes_for(largest)), REQUEST_TIMEOUT_S, self._nudge_fd
+        )
+        with sender.lock:
+            sender.attach(attachment)
+
+    def _note_absence(self, error: KafkaError) -> None:
+        """Tell of an outage once, not with every try."""
+        if self._is_down:
+            return
+        self._is_down = True
+        text = f"1/1 brokers are down: {error.str()}"
+        log.warning("%s", text)
+        self._sender.reports.push_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, text))
+
+    def _describe(self, topics: list[str]) -> None:
+        request = DescribeTopics(topics, allow_auto_create=True)
+        try:
+            reply = self._connection.request(request, DescribeTopicsReply, REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            log.warning("cannot describe topics: %s", error.args[0].str())
+            return
+        now = self._described_at = time.monotonic()
+        with self._sender.lock:
+            for info in reply.topics:
+                self._sender.update_topic(info, now)
+            self._sender.lock.notify_all()
+
+    def _refresh_metadata(self, now: float) -> None:
+        """Learn of partitions added and limits changed, every ``metadata.max.age.ms``."""
+        if (
+            self._sender.attachment is None
+            or now < self._described_at + self._config.metadata_max_age_ms / 1000
+        ):
+            return
+        self._describe([topic.name for topic in list(self._sender.topics.values()) if topic.partitions])
+        self._described_at = now
+
+    def _sleep(self, deadline: float) -> None:
+        timeout_s = max(0.0, deadline - time.monotonic())
+        sender = self._sender
+        attachment = sender.attachment
+        if attachment is not None:
+            attachment.sleep_unless(attachment.completions.has_entries, timeout_s)
+        else:
+            poller = select.poll()
+            poller.register(self._nudge_fd, select.POLLIN)
+            poller.poll(timeout_s * 1000)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._nudge_fd)

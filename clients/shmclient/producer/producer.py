@@ -1,0 +1,490 @@
+"""`Producer`: confluent_kafka's, on shared memory."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from shmclient.admin.cluster_metadata import fetch_cluster_metadata
+from shmclient.admin.metadata import ClusterMetadata
+from shmclient.config import ClientConfig, merge_arguments, parse_config
+from shmclient.config.client_config import DeliveryCallback
+from shmclient.connection import Connection
+from shmclient.errors import KafkaError, KafkaException
+from shmclient.producer.background import Background
+from shmclient.producer.batches import row_size
+from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue
+from shmclient.producer.reports import Reports
+from shmclient.producer.sender import Sender
+
+SMALL_BYTES = 16 * 1024
+"""Values up to this size are counted against ``queue.buffering.max.kbytes`` when they are dealt out and not one by one."""
+RECORD_OVERHEAD_BYTES = 36
+"""What librdkafka adds to key, value and headers before it compares with ``message.max.bytes``."""
+MAX_TOPIC_NAME_LENGTH = 512
+_INT32_MAX = 2**31 - 1
+
+log = logging.getLogger(__name__)
+RecordHeadersLike = Mapping[str, Any] | list[tuple[str, Any]]
+
+
+class Producer:
+    """Sends records to topics.
+
+    Takes a configuration dict, keyword arguments, or both; the keys are librdkafka's (docs/configuration/client.md).
+    Constructing one needs no daemon. Thread-safe. In a forked child it starts over with an empty queue and a connection of
+    its own: what the parent had queued stays the parent's.
+
+    Raises:
+        KafkaException: _INVALID_ARG for a configuration that is unknown, ill-typed or contradictory.
+        TypeError: for a configuration that is no dict.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._config: ClientConfig = parse_config(merge_arguments(args, kwargs), "producer")
+        for warning in self._config.warnings:
+            log.warning("%s", warning)
+        self._is_closed = False
+        self._start_over()
+        _producers.add(self)
+
+    def _start_over(self) -> None:
+        """Fresh state: at construction, and in a forked child."""
+        config = self._config
+        self._pid = os.getpid()
+        lock = threading.Condition(threading.RLock())
+        self._reports = Reports(lock, only_errors=config.delivery_report_only_error, error_cb=config.error_cb)
+        self._sender = Sender(config, lock, self._reports)
+        self._topics = self._sender.topics
+        self._connection = Connection(config.bootstrap_servers, config.client_id)
+        self._background = Background(config, self._connection, self._sender)
+        # A report for every record means that every record carries its callback.
+        self._callback: DeliveryCallback | None = config.on_delivery
+        self._small_bytes = min(SMALL_BYTES, config.message_max_bytes - RECORD_OVERHEAD_BYTES)
+        if self._callback is not None:
+            self._small_bytes = -1
+        self._finalizer = weakref.finalize(self, _abandon, self._sender, self._background, self._pid)
+
+    # --- producing -----------------------------------------------------------------------------------------
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | str | None = None,
+        key: bytes | str | None = None,
+        partition: int = -1,
+        callback: DeliveryCallback | None = None,
+        on_delivery: DeliveryCallback | None = None,
+        timestamp: int = 0,
+        headers: RecordHeadersLike | None = None,
+    ) -> None:
+        """Queue a record; returns at once.
+
+        Args:
+            partition: -1 lets ``partitioner`` choose.
+            callback: ``callback(err, msg)``, called from :meth:`poll` or :meth:`flush`; also as ``on_delivery``.
+            timestamp: ms since the epoch; 0 is now. Records queued within some milliseconds of each other may share one.
+            headers: dict or list of (name, bytes, str or None).
+
+        Raises:
+            BufferError: the queue is full (``queue.buffering.max.messages`` or ``.kbytes``): call :meth:`poll`, try again.
+            KafkaException: MSG_SIZE_TOO_LARGE over ``message.max.bytes``; _UNKNOWN_PARTITION, _UNKNOWN_TOPIC where that is
+                known already (else the callback hears it).
+            TypeError: for a value, key, headers or callback of another type.
+            RuntimeError: after :meth:`close`.
+        """
+        queue = self._topics.get(topic)
+        if (
+            queue is not None
+            and type(value) is bytes
+            and partition == -1
+            and callback is None
+            and on_delivery is None
+            and not timestamp
+            and headers is None
+            and len(value) <= self._small_bytes
+        ):
+            if key is None:
+                queue.append(value)
+            elif type(key) is bytes and len(key) <= self._small_bytes:
+                queue.append((value, key, -1, 0, None, None))
+            else:
+                self._produce_checked(topic, value, key, partition, None, timestamp, headers)
+                return
+        else:
+            self._produce_checked(topic, value, key, partition, callback or on_delivery, timestamp, headers)
+            return
+        if len(queue.rows) >= self._sender.threshold:
+            self._pump(queue)
+
+    def _produce_checked(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int,
+        callback: DeliveryCallback | None,
+        timestamp: int,
+        headers: RecordHeadersLike | None,
+    ) -> None:
+        """The way of a record that is more than a small value and key, with every check there is."""
+        self._check_open()
+        queue = self._topic(topic)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"delivery callback must be callable, not {type(callback).__name__}")
+        row = (
+            _to_bytes(value, 2),
+            _to_bytes(key, 3),
+            _to_int32(partition),
+            operator.index(timestamp),
+            _to_headers(headers),
+            callback or self._callback,
+        )
+        if not -(2**63) <= row[3] < 2**63:
+            raise OverflowError("timestamp does not fit into 64 bits")
+        self._check_destination(queue, row[2])
+        size = row_size(row)
+        limit = self._config.message_max_bytes
+        if size + RECORD_OVERHEAD_BYTES > limit:
+            raise _unable(
+                KafkaError.MSG_SIZE_TOO_LARGE,
+                f"Broker: Message size too large ({size} bytes for {topic}, message.max.bytes={limit})",
+            )
+        sender = self._sender
+        if sender.is_full():
+            self._make_room()
+        queue.append(row)
+        if size > SMALL_BYTES or len(queue.rows) >= sender.threshold:
+            self._pump(queue)
+
+    def produce_batch(
+        self,
+        topic: str,
+        messages: Iterable[Mapping[str, Any]] | None = None,
+        partition: int = -1,
+        on_delivery: DeliveryCallback | None = None,
+        callback: DeliveryCallback | None = None,
+        *,
+        values: Sequence[bytes | None] | None = None,
+        keys: Sequence[bytes | None] | None = None,
+    ) -> int:
+        """Queue many records in one call and return how many were queued.
+
+        Args:
+            messages: dicts with ``value``, ``key``, ``partition``, ``timestamp``, ``headers``, ``callback``, as in
+                confluent_kafka; a record that cannot be queued gets its error under ``_error``.
+            partition: for records that name none.
+            values: instead of ``messages``: the values as a column, each bytes or None. The fast way.
+            keys: with ``values``: as many keys.
+
+        Raises:
+            BufferError: the queue has no room for the column; none of it was queued.
+            KafkaException: MSG_SIZE_TOO_LARGE for a value of the column over ``message.max.bytes``.
+            TypeError, ValueError: for columns of another type or of different lengths.
+        """
+        chosen = callback or on_delivery
+        if values is not None:
+            return self._produce_column(topic, values, keys, partition, chosen)
+        queued = 0
+        for message in messages or ():
+            try:
+                self.produce(
+                    topic,
+                    message.get("value"),
+                    message.get("key"),
+                    message.get("partition", partition),
+                    message.get("callback") or chosen,
+                    timestamp=message.get("timestamp", 0),
+                    headers=message.get("headers"),
+                )
+                queued += 1
+            except KafkaException as error:
+                message["_error"] = error.args[0]  # type: ignore[index]
+            except BufferError:
+                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)  # type: ignore[index]
+        return queued
+
+    def _produce_column(
+        self,
+        topic: str,
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None] | None,
+        partition: int,
+        callback: DeliveryCallback | None,
+    ) -> int:
+        self._check_open()
+        queue = self._topic(topic)
+        self._check_destination(queue, partition)
+        if not values:
+            return 0
+        if keys is not None and len(keys) != len(values):
+            raise ValueError(f"{len(values)} values and {len(keys)} keys")
+        for name, column in (("values", values), ("keys", keys or ())):
+            wrong = set(map(type, column)) - {bytes, type(None)}
+            if wrong:
+                raise TypeError(f"{name} must be bytes or None, not {wrong.pop().__name__}")
+        largest = max(len(value) for value in values if value is not None) if any(values) else 0
+        if largest + RECORD_OVERHEAD_BYTES > self._config.message_max_bytes:
+            raise _unable(
+                KafkaError.MSG_SIZE_TOO_LARGE,
+                f"Broker: Message size too large ({largest} bytes for {topic},"
+                f" message.max.bytes={self._config.message_max_bytes})",
+            )
+        sender = self._sender
+        if sender.queued() + len(values) > self._config.queue_buffering_max_messages or sender.is_full():
+            self._make_room(len(values))
+        callback = callback or self._callback
+        rows: Iterable[Row] = values
+        if keys is not None or partition != UNASSIGNED or callback is not None or None in values:
+            column = keys if keys is not None else [None] * len(values)
+            rows = [
+                (value, key, partition, 0, None, callback) for value, key in zip(values, column, strict=True)
+            ]
+        queue.rows.extend(rows)
+        self._pump(queue)
+        return len(values)
+
+    def _topic(self, name: str) -> TopicQueue:
+        queue = self._topics.get(name)
+        if queue is None:
+            if not isinstance(name, str):
+                raise TypeError(f"argument 1 must be str, not {type(name).__name__}")
+            if len(name) > MAX_TOPIC_NAME_LENGTH:
+                raise _unable(
+                    KafkaError._INVALID_ARG, "Local: Invalid argument or configuration (topic name too long)"
+                )
+            with self._sender.lock:
+                queue = self._topics.setdefault(name, TopicQueue(name))
+        return queue
+
+    @staticmethod
+    def _check_destination(queue: TopicQueue, partition: int) -> None:
+        if partition < UNASSIGNED or (queue.partitions and partition >= len(queue.partitions)):
+            raise _unable(
+                KafkaError._UNKNOWN_PARTITION,
+                f"Local: Unknown partition ({queue.name} [{partition}]; the topic has {len(queue.partitions)})",
+            )
+        if queue.refused is not None:
+            raise _unable(KafkaError._UNKNOWN_TOPIC, f"Local: Unknown topic ({queue.name})")
+
+    def _make_room(self, count: int = 1) -> None:
+        """Look whether answers came in meanwhile. Raises BufferError when there is no room all the same."""
+        sender = self._sender
+        with sender.lock:
+            sender.pump()
+            if sender.is_full() or sender.queued() + count > self._config.queue_buffering_max_messages:
+                self._background.start()
+                raise BufferError("Local: Queue full")
+
+    def _pump(self, queue: TopicQueue) -> None:
+        """Deal and send what is queued, and see that somebody does where this thread cannot."""
+        sender = self._sender
+        self._check_open()
+        with sender.lock:
+            sender.pump()
+            is_full = sender.is_full()
+            needs_thread = sender.attachment is None or not queue.partitions or self._config.linger_ms
+        if needs_thread:
+            self._background.start()
+            self._background.nudge()
+        if is_full:
+            # The fast path looks at no limit: from here on each record takes the checked one, until there is room.
+            self._small_bytes = -1
+        elif self._small_bytes < 0 and self._callback is None:
+            self._small_bytes = min(SMALL_BYTES, self._config.message_max_bytes - RECORD_OVERHEAD_BYTES)
+
+    # --- hearing of it -------------------------------------------------------------------------------------
+
+    def poll(self, timeout: float = -1) -> int:
+        """Serve delivery reports and errors; returns how many callbacks were called.
+
+        Waits up to ``timeout`` seconds (-1: for ever) for the first one.
+        """
+        self._check_open()
+        reports, sender = self._reports, self._sender
+        deadline = _deadline(timeout)
+        with sender.lock:
+            sender.pump()
+            while reports.is_empty():
+                remaining = _remaining(deadline)
+                if remaining is not None and remaining <= 0:
+                    break
+                self._background.start()
+                sender.lock.wait(remaining)
+        return reports.serve()
+
+    def flush(self, timeout: float = -1) -> int:
+        """Send what is queued, without lingering, and wait for all outcomes; serves callbacks meanwhile.
+
+        Returns how many records are still queued when ``timeout`` seconds (-1: for ever) are over.
+        """
+        self._check_open()
+        reports, sender = self._reports, self._sender
+        deadline = _deadline(timeout)
+        with sender.lock:
+            sender.begin_flush()
+        try:
+            while True:
+                reports.serve()
+                with sender.lock:
+                    sender.pump()
+                    remaining = _remaining(deadline)
+                    if not reports.is_empty() and (remaining is None or remaining > 0):
+                        continue
+                    left = sender.queued()
+                    if not left or (remaining is not None and remaining <= 0):
+                        return left
+                    self._background.start()
+                    if sender.attachment is None:
+                        self._background.nudge()
+                    sender.lock.wait(remaining)
+        finally:
+            with sender.lock:
+                sender.end_flush()
+
+    def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
+        """Give up queued records (reported as _PURGE_QUEUE) and those under way (_PURGE_INFLIGHT, outcome unknown)."""
+        self._check_open()
+        with self._sender.lock:
+            self._sender.pump()
+            self._sender.purge(in_queue=in_queue, in_flight=in_flight)
+
+    def __len__(self) -> int:
+        """Records queued, under way, or with a report not served yet."""
+        return 0 if self._is_closed else self._sender.queued()
+
+    def __bool__(self) -> bool:
+        return True
+
+    # --- the cluster ---------------------------------------------------------------------------------------
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
+        """Metadata of one topic or all; asking for one that is missing creates it where that is allowed.
+
+        Raises:
+            KafkaException: _TRANSPORT when no daemon answers within ``timeout`` seconds.
+        """
+        self._check_handle()
+        return fetch_cluster_metadata(self._connection, topic, timeout, allow_auto_create=True)
+
+    def cluster_id(self, timeout: float = -1) -> str | None:
+        """The daemon's cluster id; None when no daemon answers within ``timeout`` seconds."""
+        self._check_handle()
+        try:
+            return self.list_topics(timeout=timeout).cluster_id
+        except KafkaException:
+            return None
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def close(self) -> bool:
+        """Flush for at most ``delivery.timeout.ms``, then let go of the daemon. Closing twice is fine."""
+        if not self._is_closed:
+            self.flush(self._config.delivery_timeout_ms / 1000 or -1)
+            self._is_closed = True
+            self._finalizer.detach()
+            self._background.stop()
+            self._topics = {}  # the fast path finds no topic, and the checked one says why
+        return True
+
+    def __enter__(self) -> Producer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("Producer has been closed")
+
+    def _check_handle(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("Handle has been closed")
+
+
+def _unable(code: int, text: str) -> KafkaException:
+    return KafkaException(KafkaError(code, f"Unable to produce message: {text}"))
+
+
+def _to_bytes(data: Any, position: int) -> bytes | None:
+    if data is None or type(data) is bytes:
+        return data
+    if isinstance(data, str):
+        return data.encode()
+    if isinstance(data, bytes):
+        return bytes(data)
+    if isinstance(data, bytearray | memoryview):
+        raise TypeError(f"argument {position} must be read-only bytes-like object, not {type(data).__name__}")
+    raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}")
+
+
+def _to_int32(number: Any) -> int:
+    value = operator.index(number)
+    if value > _INT32_MAX:
+        raise OverflowError("signed integer is greater than maximum")
+    return value
+
+
+def _to_headers(headers: Any) -> list[tuple[str, bytes | None]] | None:
+    if headers is None:
+        return None
+    if isinstance(headers, Mapping):
+        pairs: Any = list(headers.items())
+    elif isinstance(headers, list):
+        pairs = headers
+    else:
+        raise TypeError(
+            f"expected headers to be dict or list of (key, value) tuples, not {type(headers).__name__}"
+        )
+    checked = []
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError("Headers are expected to be a list of (key, value) tuples")
+        name, content = pair
+        if isinstance(content, str):
+            content = content.encode()
+        elif content is not None and not isinstance(content, bytes):
+            raise TypeError(
+                "expected header value to be None, binary, or unicode string, not " + type(content).__name__
+            )
+        checked.append((str(name), content))
+    return checked
+
+
+def _deadline(timeout: float) -> float | None:
+    if isinstance(timeout, str) or not hasattr(timeout, "__float__"):
+        raise TypeError(f"must be real number, not {type(timeout).__name__}")
+    return None if timeout < 0 else time.monotonic() + timeout
+
+
+def _remaining(deadline: float | None) -> float | None:
+    return None if deadline is None else deadline - time.monotonic()
+
+
+def _abandon(sender: Sender, background: Background, pid: int) -> None:
+    """A producer was forgotten, or the process ends: say what is lost, and end the thread."""
+    if os.getpid() != pid:
+        return
+    lost = sender.undelivered()
+    if lost:
+        log.warning("producer ends with %d records not delivered: call flush() or close() before", lost)
+    background.stop()
+
+
+_producers: weakref.WeakSet[Producer] = weakref.WeakSet()
+
+
+def _start_over_in_child() -> None:
+    for producer in list(_producers):
+        if not producer._is_closed:
+            producer._finalizer.detach()
+            producer._start_over()
+
+
+os.register_at_fork(after_in_child=_start_over_in_child)

@@ -1,0 +1,505 @@
+"""Batches on their way: order, retries, time-outs, sequences. The state; `background` and `producer` drive it.
+
+Every method is called with the sender's lock held, and none of them waits. The rules:
+
+- A partition has at most :data:`MAX_IN_FLIGHT` batches under way, as many as the broker remembers of a producer, so a
+  batch sent again after a restart is always recognised.
+- A batch that failed in a way that may pass goes back to its partition's ``retries``. While there are any, nothing new is
+  sent there; once nothing is under way, they are sent again in the order of their sequences.
+- A batch that failed for good leaves a hole in the sequence: the ones behind it come back as out of order and are sent
+  again under the partition's next epoch, from sequence 0 (KIP-360).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.producers import REMEMBERED_BATCHES, next_sequence
+from shmbroker.protocol.messages import TopicInfo
+from shmbroker.records.builder import ProducerStamp
+from shmbroker.records.layout import HEADER_BYTES, Codec
+from shmbroker.shm.completions import Completion
+from shmbroker.shm.ring import max_batch_bytes
+from shmclient.config.client_config import ClientConfig
+from shmclient.connection.attachment import ProducerAttachment
+from shmclient.errors import KafkaError, error_text, from_broker_error
+from shmclient.producer.batches import ProducerBatch, make_batch, rows_within
+from shmclient.producer.queues import PARTITION, UNASSIGNED, Dealer, PartitionQueue, Row, TopicQueue
+from shmclient.producer.reports import BatchReport, Reports, RowReport
+
+MAX_IN_FLIGHT = REMEMBERED_BATCHES
+BULK_BYTES = 192 * 1024
+"""What a busy producer gathers before it deals and packs inline: batches of this size stay in the CPU's L2 cache from
+the join to the copy into the ring."""
+BULK_MAX_ROWS = 2000
+COLUMN_BYTES_PER_ROW = 12
+"""Room a row takes in the columns beside its own bytes: value and key offsets, and padding shared by the batch."""
+
+IDLE_S = 60.0
+"""Longest sleep with nothing to do."""
+BUSY_S = 0.05
+"""Longest sleep with anything outstanding: bounds what a lost wake-up can delay, and how coarse time-outs are."""
+
+_CODECS = {"none": Codec.NONE, "gzip": Codec.GZIP, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
+_RETRIABLE = frozenset(
+    {
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.UNKNOWN_TOPIC_OR_PART,
+        ErrorCode.NOT_ENOUGH_REPLICAS,
+        ErrorCode.NOT_LEADER_FOR_PARTITION,
+        ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        ErrorCode.INVALID_PRODUCER_EPOCH,
+    }
+)
+_OUT_OF_ORDER = -1
+"""Stands in a batch's request id while it waits to be sent again after the broker found it out of order."""
+_NEEDS_NEW_EPOCH = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.INVALID_PRODUCER_EPOCH})
+
+
+class Sender:
+    """The state of one producer's sending. ``lock`` guards all of it, and is notified when something was answered."""
+
+    def __init__(self, config: ClientConfig, lock: threading.Condition, reports: Reports) -> None:
+        self.lock = lock
+        self.reports = reports
+        self.topics: dict[str, TopicQueue] = {}
+        self.producer_id = -1
+        self.threshold = 1
+        """Rows of a topic at which produce() deals and sends inline: 1 while nothing is under way."""
+        self.waiting_rows = 0
+        """Rows dealt to partitions and not packed yet."""
+        self.batched_rows = 0
+        """Rows in batches that were not answered yet."""
+        self._waiting_bytes = 0
+        self._config = config
+        self._codec = _CODECS[config.compression_type]
+        self._acks = 1 if config.acks > 0 else config.acks
+        self._linger_s = config.linger_ms / 1000
+        self._delivery_timeout_s = config.delivery_timeout_ms / 1000 if config.delivery_timeout_ms else 1e9
+        self._retry_backoff_s = config.retry_backoff_ms / 1000
+        self._max_bytes = config.queue_buffering_max_kbytes * 1024
+        self._dealer = Dealer(config.partitioner)
+        self._attachment: ProducerAttachment | None = None
+        self._in_flight: dict[int, ProducerBatch] = {}
+        self._request_id = 0
+        self._ordinals = itertools.count()
+        self._active: dict[PartitionQueue, None] = {}
+        """Partitions with anything to send, oldest first."""
+        self._flushes = 0
+        self._row_bytes = 100
+        """Running guess of a row's size."""
+
+    # --- figures -------------------------------------------------------------------------------------------
+
+    def undelivered(self) -> int:
+        """Records that have no outcome yet."""
+        return sum(len(topic.rows) for topic in self.topics.values()) + self.waiting_rows + self.batched_rows
+
+    def queued(self) -> int:
+        """Records that count against ``queue.buffering.max.messages``."""
+        return self.undelivered() + self.reports.waiting
+
+    def has_outstanding(self) -> bool:
+        return bool(self._in_flight or self.waiting_rows or self.batched_rows) or self.has_rows()
+
+    def has_rows(self) -> bool:
+        return any(topic.rows for topic in self.topics.values())
+
+    def next_deadline(self, now: float) -> float:
+        """When the pump has something to do that nobody will wake it for."""
+        deadline = now + IDLE_S
+        if self.has_outstanding():
+            deadline = now + BUSY_S
+        for partition in self._active:
+            if partition.retries and not partition.in_flight:
+                deadline = min(deadline, partition.retry_at)
+            elif partition.pending and self._linger_s:
+                deadline = min(deadline, partition.queued_at + self._linger_s)
+        return deadline
+
+    def is_full(self) -> bool:
+        return (
+            self.queued() >= self._config.queue_buffering_max_messages
+            or self._waiting_bytes >= self._max_bytes
+        )
+
+    # --- attachment and metadata ---------------------------------------------------------------------------
+
+    @property
+    def attachment(self) -> ProducerAttachment | None:
+        return self._attachment
+
+    def attach(self, attachment: ProducerAttachment) -> None:
+        """Begin to use a new ring; batches without an answer are sent again over it."""
+        self.detach()
+        self._attachment = attachment
+
+    def detach(self) -> None:
+        """The ring is gone with its daemon: whatever it had not answered goes back to the retries, in order."""
+        if self._attachment is None:
+            return
+        self._take_completions()
+        self._attachment.close()
+        self._attachment = None
+        for batch in sorted(self._in_flight.values(), key=lambda batch: batch.request_id):
+            batch.partition.in_flight -= 1
+            self._retry_later(batch, 0.0)
+        self._in_flight.clear()
+
+    def topics_to_describe(self, now: float) -> list[str]:
+        """Topics with rows whose partitions are not known."""
+        return [
+            topic.name
+            for topic in self.topics.values()
+            if not topic.partitions and topic.rows and now >= topic.refused_at
+        ]
+
+    def use_identity(self, producer_id: int) -> None:
+        """Write as ``producer_id`` from now on; batches not answered yet start over under it."""
+        self.producer_id = producer_id
+        for topic in self.topics.values():
+            for partition in topic.partitions:
+                partition.epoch = -1
+                partition.next_sequence = 0
+                self._restart_epoch(partition)
+
+    def update_topic(self, info: TopicInfo, now: float) -> None:
+        """Take over what the daemon says of a topic."""
+        topic = self.topics.get(info.name)
+        if topic is None:
+            return
+        if info.code:
+            topic.refused = KafkaError(info.code, info.message or error_text(info.code))
+            topic.refused_at = now + self._retry_backoff_s
+            return
+        topic.refused = None
+        topic.max_message_bytes = info.max_message_bytes
+        is_same = topic.topic_id == info.topic_id
+        topic.topic_id = info.topic_id
+        for partition in info.partitions:
+            if partition.partition < len(topic.partitions):
+                queue = topic.partitions[partition.partition]
+                queue.slot = partition.slot
+                if not is_same:  # deleted and created again: its log knows nothing of our sequences
+                    queue.next_sequence = 0
+            else:
+                topic.partitions.append(PartitionQueue(topic, partition.partition, partition.slot))
+
+    # --- the pump ------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Move everything on as far as it goes without waiting."""
+        while True:
+            self._take_completions()
+            for topic in self.topics.values():
+                if topic.rows and topic.partitions:
+                    self._deal(topic)
+            self._send()
+            self.threshold = self._next_threshold()
+            # Rows appended since the dealing above saw the old threshold: nobody else would look at them.
+            if self.threshold > 1 or not any(
+                topic.rows and topic.partitions for topic in self.topics.values()
+            ):
+                return
+
+    def begin_flush(self) -> None:
+        self._flushes += 1
+
+    def end_flush(self) -> None:
+        self._flushes -= 1
+
+    def _deal(self, topic: TopicQueue) -> None:
+        rows = topic.take_rows()
+        unknown = self._dealer.deal(topic, rows)
+        self.waiting_rows += len(rows) - len(unknown)
+        for partition in topic.partitions:
+            if partition.pending:
+                self._active.setdefault(partition)
+        if unknown:
+            error = KafkaError(KafkaError._UNKNOWN_PARTITION)
+            for row in unknown:
+                self.reports.push(RowReport(topic.name, row[PARTITION], [row], error))
+
+    def _next_threshold(self) -> int:
+        if not (self._in_flight or self._active):
+            return 1
+        room = self._config.queue_buffering_max_messages - self.queued()
+        bulk = min(BULK_MAX_ROWS, max(16, BULK_BYTES // max(1, self._row_bytes)))
+        return max(1, min(bulk, room // max(1, len(self.topics))))
+
+    # --- sending -------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        attachment = self._attachment
+        if attachment is None or not self._active:
+            return
+        now = time.monotonic()
+        sent = False
+        done: list[PartitionQueue] = []
+        for partition in self._active:
+            progress, has_room = self._send_partition(attachment, partition, now)
+            sent = sent or progress
+            if not (partition.pending or partition.retries):
+                done.append(partition)
+            if not has_room:
+                break
+        for partition in done:
+            del self._active[partition]
+        if sent:
+            attachment.ring_doorbell()
+
+    def _send_partition(
+        self, attachment: ProducerAttachment, partition: PartitionQueue, now: float
+    ) -> tuple[bool, bool]:
+        """(anything was sent, the ring has room for more)."""
+        progress = False
+        if partition.retries:
+            if partition.in_flight or now < partition.retry_at:
+                return False, True
+            self._renew_epoch_if_needed(partition)
+            while partition.retries and partition.in_flight < MAX_IN_FLIGHT:
+                if not self._write(attachment, partition.retries[0]):
+                    return progress, False
+                partition.retries.popleft()
+                progress = True
+            return progress, True
+        while partition.pending and partition.in_flight < MAX_IN_FLIGHT and self._is_due(partition, now):
+            batch = self._pack(attachment, partition, now)
+            if batch is None:
+                continue
+            if not self._write(attachment, batch):
+                partition.retries.append(batch)
+                return progress, False
+            progress = True
+        return progress, True
+
+    def _is_due(self, partition: PartitionQueue, now: float) -> bool:
+        """Adaptive batching: a lone batch leaves at once; what comes while one is under way travels together, unless there
+        is a full batch of it. With ``linger.ms`` rows wait for their time or a full batch."""
+        rows = len(partition.pending)
+        if rows >= self._config.batch_num_messages or rows * self._row_bytes >= min(
+            self._config.batch_size, BULK_BYTES
+        ):
+            return True
+        if self._flushes:
+            return True
+        if not self._linger_s:
+            return partition.in_flight == 0
+        return now >= partition.queued_at + self._linger_s
+
+    def _pack(
+        self, attachment: ProducerAttachment, partition: PartitionQueue, now: float
+    ) -> ProducerBatch | None:
+        """The partition's next batch; None when its first row cannot be sent at all and was reported."""
+        config, topic = self._config, partition.topic
+        limit = min(
+            max(config.batch_size, config.message_max_bytes),
+            topic.max_message_bytes,
+            max_batch_bytes(attachment.layout.ring_bytes) - HEADER_BYTES,
+        )
+        # Column bytes count against the topic's limit too; below half of it they need not be looked at.
+        max_rows = min(config.batch_num_messages, max(1, limit // COLUMN_BYTES_PER_ROW // 2))
+        count, size = rows_within(partition.pending, max_rows, min(config.batch_size, limit // 2) or 1)
+        created_at = partition.queued_at
+        rows, stamps = partition.take(count, now)
+        self.waiting_rows -= count
+        self._row_bytes = max(1, size // count)
+        if count == 1 and size + 64 > topic.max_message_bytes:
+            self._refuse_large(partition, rows[0], size)
+            return None
+        stamp = self._stamp(partition, count)
+        try:
+            batch = make_batch(
+                partition, rows, stamps, size, stamp, self._codec, config.compression_level, created_at
+            )
+        except BrokerError as error:
+            self._refuse(partition, rows, from_broker_error(error))
+            return None
+        batch.ordinal = next(self._ordinals)
+        partition.next_sequence = next_sequence(batch.sequence, count)
+        self.batched_rows += count
+        self._waiting_bytes += size
+        return batch
+
+    def _stamp(self, partition: PartitionQueue, count: int) -> ProducerStamp:
+        return ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
+
+    def _write(self, attachment: ProducerAttachment, batch: ProducerBatch) -> bool:
+        if len(self._in_flight) >= attachment.layout.completion_entries:
+            return False
+        self._request_id += 1
+        partition = batch.partition
+        if not attachment.ring.try_write(
+            self._request_id, partition.slot, self._acks, batch.header, batch.body
+        ):
+            return False
+        batch.request_id = self._request_id
+        self._in_flight[self._request_id] = batch
+        partition.in_flight += 1
+        if self._acks == 0:
+            self._report(batch, None, -1, None)
+            batch.rows = None
+        return True
+
+    # --- answers -------------------------------------------------------------------------------------------
+
+    def _take_completions(self) -> None:
+        attachment = self._attachment
+        if attachment is None or not attachment.completions.has_entries():
+            return
+        for completion in attachment.completions.take_all():
+            batch = self._in_flight.pop(completion.request_id, None)
+            if batch is None:
+                continue  # it timed out meanwhile, or was purged
+            partition = batch.partition
+            partition.in_flight -= 1
+            if completion.error == 0 or completion.error == ErrorCode.DUPLICATE_SEQUENCE_NUMBER:
+                self._succeed(batch, completion)
+            elif self._acks and completion.error in _RETRIABLE:
+                self._note_failure(batch, ErrorCode(completion.error))
+            else:
+                self._fail(batch, self._explain(batch, completion.error))
+            if partition.pending or partition.retries:
+                self._active.setdefault(partition)
+        self.lock.notify_all()
+
+    def _succeed(self, batch: ProducerBatch, completion: Completion) -> None:
+        self._forget(batch)
+        if self._acks:
+            offset = completion.base_offset if completion.base_offset >= 0 else None
+            self._report(batch, offset, completion.append_time, None)
+
+    def _fail(self, batch: ProducerBatch, error: KafkaError) -> None:
+        self._forget(batch)
+        self._report(batch, None, -1, error)
+
+    def _forget(self, batch: ProducerBatch) -> None:
+        self.batched_rows -= batch.count
+        self._waiting_bytes -= batch.size
+
+    def _report(
+        self, batch: ProducerBatch, base_offset: int | None, append_time: int, error: KafkaError | None
+    ) -> None:
+        latency_s = time.monotonic() - batch.created_at
+        self.reports.push(BatchReport(batch, base_offset, append_time, error, latency_s))
+
+    def _explain(self, batch: ProducerBatch, code: int) -> KafkaError:
+        partition = batch.partition
+        where = f"{partition.topic.name} [{partition.number}]"
+        if code == ErrorCode.MSG_SIZE_TOO_LARGE:
+            detail = f"batch of {len(batch.body)} bytes for {where}, max.message.bytes of the topic"
+        else:
+            detail = f"batch of {batch.count} records for {where}"
+        return KafkaError(code, f"{error_text(code)}: {detail}")
+
+    # --- retries -------------------------------------------------------------------------------------------
+
+    def _note_failure(self, batch: ProducerBatch, code: ErrorCode) -> None:
+        """Put a batch back that may succeed later."""
+        partition = batch.partition
+        if code in _NEEDS_NEW_EPOCH:
+            # The batch it waits for may still be under way; only if it is first in line the sequence is broken.
+            batch.request_id = _OUT_OF_ORDER
+            self._retry_later(batch, 0.0)
+            return
+        if code == ErrorCode.UNKNOWN_TOPIC_OR_PART:
+            partition.topic.partitions = []
+        self._retry_later(batch, time.monotonic() + self._retry_backoff_s)
+
+    def _retry_later(self, batch: ProducerBatch, retry_at: float) -> None:
+        partition = batch.partition
+        retries = partition.retries
+        retries.append(batch)
+        if len(retries) > 1:
+            ordered = sorted(retries, key=lambda item: item.ordinal)
+            retries.clear()
+            retries.extend(ordered)
+        partition.retry_at = max(partition.retry_at, retry_at)
+        self._active.setdefault(partition)
+
+    def _renew_epoch_if_needed(self, partition: PartitionQueue) -> None:
+        """Nothing is under way and the first in line was out of order: its predecessor will never come."""
+        first: ProducerBatch = partition.retries[0]
+        if first.request_id == _OUT_OF_ORDER:
+            self._restart_epoch(partition)
+
+    def _restart_epoch(self, partition: PartitionQueue) -> None:
+        partition.epoch += 1
+        partition.next_sequence = 0
+        for batch in partition.retries:
+            batch.restamp(ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence))
+            partition.next_sequence = next_sequence(partition.next_sequence, batch.count)
+            batch.request_id = 0
+
+    # --- giving up -----------------------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """Report records that are older than ``delivery.timeout.ms`` as timed out."""
+        deadline = now - self._delivery_timeout_s
+        error = KafkaError(KafkaError._MSG_TIMED_OUT)
+        for request_id, batch in list(self._in_flight.items()):
+            if batch.created_at < deadline:
+                del self._in_flight[request_id]
+                batch.partition.in_flight -= 1
+                self._fail(batch, error)
+        for partition in list(self._active):
+            while partition.retries and partition.retries[0].created_at < deadline:
+                self._fail(partition.retries.popleft(), error)
+            if partition.pending and partition.queued_at < deadline:
+                self._drop_pending(partition, error)
+        for topic in self.topics.values():
+            self._expire_topic(topic, now, error)
+
+    def _expire_topic(self, topic: TopicQueue, now: float, error: KafkaError) -> None:
+        """Rows of a topic nobody could describe so far."""
+        if not topic.rows or topic.partitions:
+            topic.waiting_since = now
+        elif topic.refused is not None or now - topic.waiting_since > self._delivery_timeout_s:
+            self.drop_rows(topic, topic.refused or error)
+
+    def drop_rows(self, topic: TopicQueue, error: KafkaError) -> None:
+        """Report rows that were not dealt out."""
+        rows = [
+            row if type(row) is tuple else (row, None, UNASSIGNED, 0, None, None) for row in topic.take_rows()
+        ]
+        for row in rows:
+            number = None if row[PARTITION] == UNASSIGNED else row[PARTITION]
+            self.reports.push(RowReport(topic.name, number, [row], error))
+
+    def _drop_pending(self, partition: PartitionQueue, error: KafkaError) -> None:
+        rows, _stamps = partition.take(len(partition.pending), 0.0)
+        self.waiting_rows -= len(rows)
+        self._refuse(partition, rows, error)
+
+    def _refuse(self, partition: PartitionQueue, rows: list[Row], error: KafkaError) -> None:
+        kept = [row for row in rows if type(row) is tuple]
+        self.reports.push(RowReport(partition.topic.name, partition.number, kept, error))
+
+    def _refuse_large(self, partition: PartitionQueue, row: Row, size: int) -> None:
+        topic = partition.topic
+        text = (
+            f"{error_text(ErrorCode.MSG_SIZE_TOO_LARGE)}: record of {size} bytes for {topic.name}"
+            f" [{partition.number}] is over {topic.max_message_bytes} (max.message.bytes of the topic)"
+        )
+        self._refuse(partition, [row], KafkaError(ErrorCode.MSG_SIZE_TOO_LARGE, text))
+
+    def purge(self, *, in_queue: bool, in_flight: bool) -> None:
+        """Give up records, as ``Producer.purge`` says."""
+        if in_queue:
+            error = KafkaError(KafkaError._PURGE_QUEUE)
+            for topic in self.topics.values():
+                self.drop_rows(topic, error)
+            for partition in list(self._active):
+                self._drop_pending(partition, error)
+                while partition.retries:
+                    self._fail(partition.retries.popleft(), error)
+            self._active.clear()
+        if in_flight:
+            error = KafkaError(KafkaError._PURGE_INFLIGHT)
+            for batch in self._in_flight.values():
+                batch.partition.in_flight -= 1
+                self._fail(batch, error)
+            self._in_flight.clear()
