@@ -14,8 +14,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import backends  # noqa: E402  (its folder is put on the path just above)
-from support.backends import Broker  # noqa: E402
+from support import backends
+from support.backends import Broker
 
 NO_AUTO_CREATE = {"auto.create.topics.enable": "false"}
 
@@ -23,7 +23,9 @@ NO_AUTO_CREATE = {"auto.create.topics.enable": "false"}
 @pytest.fixture(
     scope="session",
     params=[
-        pytest.param("shm", marks=pytest.mark.skipif(bool(backends.shm_missing()), reason=str(backends.shm_missing()))),
+        pytest.param(
+            "shm", marks=pytest.mark.skipif(bool(backends.shm_missing()), reason=str(backends.shm_missing()))
+        ),
         pytest.param("kafka", marks=pytest.mark.kafka),
     ],
 )

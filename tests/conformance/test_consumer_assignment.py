@@ -51,7 +51,9 @@ def test_reading_starts_where_assign_says(broker: Broker, start: str | int, rese
 def test_reading_from_the_end_sees_only_what_comes_later(broker: Broker, start: str | int) -> None:
     topic = broker.topic()
     broker.fill(topic, VALUES)
-    consumer = broker.reader(topic, offset=offset_of(broker, start), settings=WITH_EOF | {"auto.offset.reset": "error"})
+    consumer = broker.reader(
+        topic, offset=offset_of(broker, start), settings=WITH_EOF | {"auto.offset.reset": "error"}
+    )
     (end,) = broker.read(consumer, 1)
     broker.is_error(end.error(), "_PARTITION_EOF")
     assert end.offset() == 10
@@ -170,7 +172,8 @@ def test_unknown_topics_and_partitions_can_be_assigned_and_yield_nothing(strict_
 
 
 @pytest.mark.parametrize(
-    "method", ["assign", "incremental_assign", "incremental_unassign", "position", "committed", "pause", "resume"]
+    "method",
+    ["assign", "incremental_assign", "incremental_unassign", "position", "committed", "pause", "resume"],
 )
 @pytest.mark.parametrize("wrong", [5, None, "topic", [5], [None], ["topic"], "tuple", "bare"], ids=repr)
 def test_partitions_are_a_list_of_topic_partition(broker: Broker, method: str, wrong: Any) -> None:

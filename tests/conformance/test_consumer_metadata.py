@@ -67,7 +67,18 @@ def offset_for(broker: Broker, topic: str, timestamp: int, partition: int = 0) -
 
 @pytest.mark.parametrize(
     ("timestamp", "offset"),
-    [(0, 0), (1000, 0), (1001, 1), (3000, 2), (4999, 4), (5000, 4), (5001, -1), (FAR_FUTURE_MS, -1), (-1, 5), (-2, 0)],
+    [
+        (0, 0),
+        (1000, 0),
+        (1001, 1),
+        (3000, 2),
+        (4999, 4),
+        (5000, 4),
+        (5001, -1),
+        (FAR_FUTURE_MS, -1),
+        (-1, 5),
+        (-2, 0),
+    ],
 )
 def test_the_first_record_at_or_after_a_time(broker: Broker, topic: str, timestamp: int, offset: int) -> None:
     assert offset_for(broker, topic, timestamp) == offset
@@ -184,4 +195,7 @@ def test_wrong_arguments_of_list_topics(broker: Broker, arguments: dict[str, Any
 @pytest.mark.parametrize("kind", ["producer", "consumer", "admin"])
 def test_cluster_id_is_that_of_the_metadata(broker: Broker, kind: str) -> None:
     client = broker.admin if kind == "admin" else getattr(broker, kind)()
-    assert client.cluster_id(timeout=REQUEST_TIMEOUT_S) == client.list_topics(timeout=REQUEST_TIMEOUT_S).cluster_id
+    assert (
+        client.cluster_id(timeout=REQUEST_TIMEOUT_S)
+        == client.list_topics(timeout=REQUEST_TIMEOUT_S).cluster_id
+    )

@@ -58,7 +58,9 @@ def test_an_asynchronous_commit_returns_none_and_tells_on_commit(broker: Broker,
     eventually(lambda: consumer.poll(0.1) or told)
     ((error, partitions),) = told
     assert error is None
-    assert [(each.topic, each.partition, each.offset, each.error) for each in partitions] == [(topic, 0, 4, None)]
+    assert [(each.topic, each.partition, each.offset, each.error) for each in partitions] == [
+        (topic, 0, 4, None)
+    ]
     assert committed(broker, consumer, topic) == 4
 
 
@@ -149,7 +151,9 @@ def test_wrong_arguments_of_commit(broker: Broker, topic: str) -> None:
             consumer.commit(**arguments)
 
 
-def test_records_are_stored_for_commit_only_on_request_when_auto_store_is_off(broker: Broker, topic: str) -> None:
+def test_records_are_stored_for_commit_only_on_request_when_auto_store_is_off(
+    broker: Broker, topic: str
+) -> None:
     consumer = broker.reader(topic, settings={"enable.auto.offset.store": False})
     messages = broker.read(consumer, 3)
     with broker.refuses("_NO_OFFSET"):

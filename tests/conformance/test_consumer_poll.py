@@ -129,7 +129,9 @@ def test_an_offset_out_of_range_resets_to_the_beginning(broker: Broker, reset: s
     assert [message.offset() for message in broker.read(consumer, 10)] == list(range(10))
 
 
-@pytest.mark.parametrize("settings", [{}, *({"auto.offset.reset": r} for r in ("latest", "largest", "end"))], ids=repr)
+@pytest.mark.parametrize(
+    "settings", [{}, *({"auto.offset.reset": r} for r in ("latest", "largest", "end"))], ids=repr
+)
 def test_an_offset_out_of_range_resets_to_the_end(broker: Broker, settings: dict[str, str]) -> None:
     topic = broker.topic()
     broker.fill(topic, VALUES)

@@ -122,10 +122,20 @@ def test_an_exception_holds_its_error(broker: Broker) -> None:
 
 def test_a_topic_partition_has_kafkas_defaults(broker: Broker) -> None:
     partition = broker.api.TopicPartition("topic")
-    assert (partition.topic, partition.partition, partition.offset) == ("topic", -1, broker.api.OFFSET_INVALID)
+    assert (partition.topic, partition.partition, partition.offset) == (
+        "topic",
+        -1,
+        broker.api.OFFSET_INVALID,
+    )
     assert (partition.metadata, partition.leader_epoch, partition.error) == (None, None, None)
     named = broker.api.TopicPartition(topic="t", partition=1, offset=2, metadata="m", leader_epoch=3)
-    assert (named.topic, named.partition, named.offset, named.metadata, named.leader_epoch) == ("t", 1, 2, "m", 3)
+    assert (named.topic, named.partition, named.offset, named.metadata, named.leader_epoch) == (
+        "t",
+        1,
+        2,
+        "m",
+        3,
+    )
 
 
 def test_topic_partitions_compare_by_topic_and_partition(broker: Broker) -> None:

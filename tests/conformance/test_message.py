@@ -101,7 +101,17 @@ def test_a_message_can_be_made_by_hand(broker: Broker) -> None:
 
 def test_a_message_of_nothing_has_nulls(broker: Broker) -> None:
     message = broker.api.Message()
-    accessors = ("topic", "partition", "offset", "key", "value", "headers", "error", "latency", "leader_epoch")
+    accessors = (
+        "topic",
+        "partition",
+        "offset",
+        "key",
+        "value",
+        "headers",
+        "error",
+        "latency",
+        "leader_epoch",
+    )
     assert [getattr(message, name)() for name in accessors] == [None] * len(accessors)
     assert len(message) == 0
 

@@ -35,7 +35,9 @@ def test_keys_and_values_are_bytes_or_utf8_text_or_null(
 
 
 @pytest.mark.parametrize("part", ["key", "value"])
-@pytest.mark.parametrize("wrong", [1, 1.5, True, [b"a"], {"a": 1}, bytearray(b"a"), memoryview(b"a")], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [1, 1.5, True, [b"a"], {"a": 1}, bytearray(b"a"), memoryview(b"a")], ids=repr
+)
 def test_a_key_or_value_of_another_type_is_a_type_error(broker: Broker, part: str, wrong: Any) -> None:
     producer = broker.producer()
     with pytest.raises(TypeError):
@@ -164,7 +166,10 @@ def test_a_timestamp_in_the_far_future_is_refused_in_the_report(broker: Broker) 
     [
         ([("a", b"1"), ("b", b"2")], [("a", b"1"), ("b", b"2")]),
         ([("same", b"1"), ("same", b"2")], [("same", b"1"), ("same", b"2")]),
-        ([("text", "ä"), ("null", None), ("empty", b"")], [("text", "ä".encode()), ("null", None), ("empty", b"")]),
+        (
+            [("text", "ä"), ("null", None), ("empty", b"")],
+            [("text", "ä".encode()), ("null", None), ("empty", b"")],
+        ),
         ([("ключ", b"1")], [("ключ", b"1")]),
         ([("", b"1")], [("", b"1")]),
         ({"a": b"1", "b": None}, [("a", b"1"), ("b", None)]),

@@ -148,7 +148,9 @@ def test_delivery_report_only_error_is_silent_on_success(broker: Broker) -> None
     assert len(reports) == 0
 
 
-def test_an_exception_in_a_callback_comes_out_of_flush_and_the_other_callbacks_still_run(broker: Broker) -> None:
+def test_an_exception_in_a_callback_comes_out_of_flush_and_the_other_callbacks_still_run(
+    broker: Broker,
+) -> None:
     topic = broker.topic()
     producer = broker.producer(HELD_BACK)
     reports = Reports()

@@ -31,7 +31,9 @@ def test_an_unknown_topic_is_first_refused_in_the_report_and_then_by_produce(str
 
 
 def test_an_unknown_topic_with_a_partition_reports_that_partition(strict_broker: Broker) -> None:
-    report = strict_broker.deliver(unique("unknown"), b"v", partition=3, producer=strict_broker.producer(IMPATIENT))
+    report = strict_broker.deliver(
+        unique("unknown"), b"v", partition=3, producer=strict_broker.producer(IMPATIENT)
+    )
     strict_broker.is_error(report.error, "UNKNOWN_TOPIC_OR_PART")
     assert report.message.partition() == 3
 

@@ -102,7 +102,7 @@ class Reports(list[Report]):
 class Broker:
     """A running broker and the client module that belongs to it.
 
-    `api` and `admin_api` are `confluent_kafka` and `confluent_kafka.admin`, or `shmclient` and `shmclient.admin`.
+    `api` is `confluent_kafka` or `shmclient`, `admin_api` its `admin` module.
     Consumers made here are closed when the test ends.
     """
 
@@ -198,7 +198,7 @@ class Broker:
 
     @contextmanager
     def refuses(self, name: str) -> Iterator[SimpleNamespace]:
-        """Assert that the block raises KafkaException with the KafkaError `name`; yields it as `.error` after."""
+        """Assert that the block raises KafkaException with the KafkaError `name`, afterwards `.error`."""
         caught = SimpleNamespace(error=None)
         with pytest.raises(self.api.KafkaException) as info:
             yield caught
@@ -217,8 +217,8 @@ def unreachable(backend: str) -> Iterator[str]:
     if backend == "shm":
         yield "shm:/nonexistent/shmbroker"
         return
-    with socket.socket() as taken:  # bound, not listening: every connection is refused, and nobody else gets the port
+    with (
+        socket.socket() as taken
+    ):  # bound, not listening: every connection is refused, and nobody else gets the port
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
-
-

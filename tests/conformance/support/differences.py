@@ -1,7 +1,7 @@
 """Every place where shmclient deliberately does not do what confluent_kafka and Apache Kafka do.
 
-A test asks `broker.differs("<name>")` and expects the one or the other; a name that is not in this table is an error.
-docs/conformance.md repeats the table for readers, and test_differences.py holds the two together.
+A test asks `broker.differs("<name>")` and expects the one or the other; a name that is not in this table is
+an error. docs/conformance.md repeats the table for readers, and test_differences.py holds the two together.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TABLE = (
     ),
     Difference(
         "callable-callback",
-        kafka="a delivery callback that cannot be called is accepted by produce() and breaks flush() (SystemError)",
+        kafka="produce() accepts a delivery callback that cannot be called, flush() raises SystemError",
         shm="produce() raises TypeError",
         why="the mistake surfaces where it was made",
     ),

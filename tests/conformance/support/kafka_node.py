@@ -1,4 +1,4 @@
-"""A real Apache Kafka for one test session: one KRaft process (broker and controller), loopback only, temporary dirs.
+"""A real Apache Kafka for a test session: one KRaft process (broker and controller), loopback, temporary dirs.
 
 The jars come from `make kafka` (see ../kafka/fetch.sh); this module only runs them.
 """
@@ -25,7 +25,7 @@ STOP_TIMEOUT_S = 15.0
 CLUSTER_ID = "c2htYnJva2VyLXRlc3QtMQ"
 """22 characters of URL-safe base64, the form `kafka.tools.StorageTool` asks for."""
 
-# A short life on a small machine: C1 only, a serial collector and a small heap halve the time to the first request.
+# A short life on a small machine: C1 only, a serial collector and a small heap halve the time to be ready.
 JVM = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 PR_SET_PDEATHSIG = 1
 
@@ -54,8 +54,8 @@ def free_ports(count: int) -> list[int]:
 class KafkaNode:
     """Context manager: a started node's `bootstrap_servers`; on exit the process and its files are gone.
 
-    `config` adds to or replaces server.properties. Raises RuntimeError with the end of the node's log when it does
-    not answer within 60 s.
+    `config` adds to or replaces server.properties. Raises RuntimeError with the end of the node's log when it
+    does not answer within 60 s.
     """
 
     def __init__(self, config: dict[str, str] | None = None) -> None:
