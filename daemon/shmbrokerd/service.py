@@ -14,6 +14,7 @@ from shmbroker.shm.table import PartitionTable
 from shmbrokerd import systemd
 from shmbrokerd.broker_link import BrokerLink, BrokerNotice
 from shmbrokerd.broker_process import BrokerProcess, BrokerSpawner
+from shmbrokerd.controller.configs import Settings
 from shmbrokerd.data_dir import DataDir
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
@@ -39,6 +40,7 @@ class Service:
         spawner: BrokerSpawner,
         broker: BrokerProcess,
     ) -> None:
+        self._config = config
         self._data_dir = data_dir
         self._runtime_dir = runtime_dir
         self._counters = counters
@@ -46,7 +48,7 @@ class Service:
         store = MetadataStore(data_dir.metadata_path, config.number("metadata.max.bytes"))
         self._journal = Journal(store)
         self._supervisor = Supervisor(spawner, broker, config, self._notice)
-        self._logs = PartitionLogs(table, data_dir, self._supervisor, self._topic_id_of, timeout_s)
+        self._logs = PartitionLogs(table, data_dir, self._supervisor, self._settings, timeout_s)
         limits = RingLimits(
             config.number("session.ring.bytes"),
             config.number("session.ring.max.bytes"),
@@ -72,7 +74,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        self._logs.sweep(self._journal.state.partitions())
+        self._logs.sweep()
         supervising = asyncio.create_task(self._supervisor.run(self._broker_started))
         stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._serve())
@@ -131,9 +133,8 @@ class Service:
     def _notice(self, notice: BrokerNotice) -> None:
         self._conductor.notice(notice)
 
-    def _topic_id_of(self, topic: str) -> bytes:
-        found = self._journal.state.topics.get(topic)
-        return found.row.topic_id if found else bytes(16)
+    def _settings(self) -> Settings:
+        return Settings(self._config, self._journal.state)
 
 
 def _identity(

@@ -39,7 +39,9 @@ class Identity(NamedTuple):
 class Client:
     """One connection, as the conductor knows it."""
 
-    def __init__(self, pid: int, uid: int, connected_at_ms: int, expel: Callable[[BrokerError], None]) -> None:
+    def __init__(
+        self, pid: int, uid: int, connected_at_ms: int, expel: Callable[[BrokerError], None]
+    ) -> None:
         self.pid = pid
         self.uid = uid
         self.connected_at_ms = connected_at_ms
@@ -106,8 +108,7 @@ class Conductor:
     # --- the broker process --------------------------------------------------------------------------------
 
     async def broker_started(self, link: BrokerLink) -> None:
-        state = self._journal.state
-        await self._logs.reopen_all(link, state.partitions(), self.settings.log_config)
+        await self._logs.reopen_all(link)
         await self._sessions.reattach_all(link)
 
     def notice(self, notice: BrokerNotice) -> None:
@@ -116,10 +117,7 @@ class Conductor:
             case m.SessionFaulted(session_id, reason):
                 self._expel(session_id, reason)
             case m.PartitionFaulted(slot, reason):
-                self._logs.offline[slot] = reason
-                row = self._journal.state.slots.get(slot)
-                name = f"{row.topic}-{row.partition}" if row else f"in slot {slot}"
-                log.error("partition %s is offline: %s", name, reason)
+                self._logs.take_offline(slot, reason)
 
     def _expel(self, session_id: int, reason: str) -> None:
         for client in self.clients:
@@ -276,12 +274,11 @@ class Conductor:
     async def _act(self, effect: Effect) -> None:
         match effect:
             case OpenLog(row):
-                await self._logs.open(row, self.settings.log_config(row.topic))
+                await self._logs.open(row)
             case CloseLog(row):
                 await self._logs.close_and_delete(row)
             case Reconfigure(row):
-                if self._journal.state.slots.get(row.slot) == row:
-                    await self._logs.reconfigure(row, self.settings.log_config(row.topic))
+                await self._logs.reconfigure(row)
 
     async def _settle(self, decision: Decision, results: list[BaseException | None]) -> m.ResponseBody:
         """The reply, with the reasons of what could not be done in place of its successes."""

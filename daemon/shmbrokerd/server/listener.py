@@ -96,7 +96,9 @@ class Listener:
     async def _serve(self, sock: socket.socket, peer: PeerCredentials) -> None:
         proxy = ClientProxy(sock, self._limits.send_timeout_s)
         reader = RequestReader(sock, self._limits.max_frame_bytes)
-        client = Client(peer.pid, peer.uid, self._conductor.now_ms(), lambda reason: _expel(sock, proxy, reason))
+        client = Client(
+            peer.pid, peer.uid, self._conductor.now_ms(), lambda reason: _expel(sock, proxy, reason)
+        )
         self._conductor.clients.add(client)
         try:
             await self._converse(reader, proxy, client)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
@@ -21,6 +21,7 @@ from shmbroker.protocol.messages import (
 )
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
 from shmbrokerd.broker_link import BrokerGoneError, BrokerLink
+from shmbrokerd.controller.configs import Settings
 from shmbrokerd.controller.records import PartitionRow
 from shmbrokerd.data_dir import DataDir
 from shmbrokerd.logs import log
@@ -28,29 +29,37 @@ from shmbrokerd.supervisor import Supervisor
 
 Order = Callable[[BrokerCommandBody], Awaitable[BrokerReply]]
 
+FIRST_HEAL_PAUSE_S = 1.0
+MAX_HEAL_PAUSE_S = 30.0
+"""An offline partition is tried again at least this often: soon enough after somebody made room on the
+disk."""
+
 _TRASH_PREFIX = ".deleted."
 _CLOSED = Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.CLOSED)
 
 
 class PartitionLogs:
+    """``settings`` returns the state and configuration of the moment."""
+
     def __init__(
         self,
         table: PartitionTable,
         data_dir: DataDir,
         supervisor: Supervisor,
-        topic_id_of: Callable[[str], bytes],
+        settings: Callable[[], Settings],
         timeout_s: float,
     ) -> None:
         self._table = table
         self._data_dir = data_dir
         self._supervisor = supervisor
-        self._topic_id_of = topic_id_of
+        self._settings = settings
         self._timeout_s = timeout_s
         self._trash_names = itertools.count()
         self._open: set[int] = set()
         self._opening: dict[int, asyncio.Future[None]] = {}
         self._deleting: dict[tuple[str, int], asyncio.Future[None]] = {}
         """Partitions whose folder is being removed; one of the same name must wait for that."""
+        self._healing: dict[int, asyncio.Task[None]] = {}
         self.closing: set[int] = set()
         """Slots whose logs are being closed: not free yet."""
         self.offline: dict[int, str] = {}
@@ -61,17 +70,14 @@ class PartitionLogs:
 
     # --- a broker that has just started --------------------------------------------------------------------
 
-    async def reopen_all(
-        self, link: BrokerLink, partitions: Iterable[PartitionRow], config_of: Callable[[str], LogConfig]
-    ) -> None:
-        """Let a fresh broker open every partition. One that cannot be opened is logged and stays offline."""
+    async def reopen_all(self, link: BrokerLink) -> None:
+        """Let a fresh broker open every partition. One that cannot be opened is tried again later."""
         self._open.clear()
         self.offline.clear()
-        configs: dict[str, LogConfig] = {}
-        rows = list(partitions)
+        settings = self._settings()
+        configs = {topic: settings.log_config(topic) for topic in settings.state.topics}
+        rows = list(settings.state.partitions())
         for row in rows:
-            if row.topic not in configs:
-                configs[row.topic] = config_of(row.topic)
             if not self._table.is_in_use(row.slot):
                 self._assign(row)
 
@@ -81,14 +87,14 @@ class PartitionLogs:
         opens = (self._open_once(order, row, configs[row.topic]) for row in rows)
         for row, result in zip(rows, await asyncio.gather(*opens, return_exceptions=True), strict=True):
             if isinstance(result, BrokerError):
-                log.error("partition %s-%d is offline: %s", row.topic, row.partition, result)
+                self.take_offline(row.slot, result.message)
             elif isinstance(result, BaseException):
                 raise result
 
-    def sweep(self, partitions: Iterable[PartitionRow]) -> None:
-        """Remove folders of partitions that are not (a crash between deleting a topic and removing its
-        logs)."""
-        known = {self._data_dir.partition_path(row.topic, row.partition).name for row in partitions}
+    def sweep(self) -> None:
+        """Remove folders of partitions that are not (a crash between deleting a topic and its logs)."""
+        rows = self._settings().state.partitions()
+        known = {self._data_dir.partition_path(row.topic, row.partition).name for row in rows}
         for path in list(self._data_dir.logs_path.iterdir()):
             if path.name not in known:
                 log.info("removing the log of a deleted partition: %s", path)
@@ -96,15 +102,15 @@ class PartitionLogs:
 
     # --- orders --------------------------------------------------------------------------------------------
 
-    async def open(self, row: PartitionRow, config: LogConfig) -> None:
+    async def open(self, row: PartitionRow) -> None:
         """Give a new partition its slot and open its log, over a restart of the broker if need be.
 
         Raises:
             BrokerError: the broker's reason.
         """
         deleting = self._deleting.get((row.topic, row.partition))
-        opened = self._opening[row.slot] = asyncio.get_running_loop().create_future()
-        try:
+        config = self._settings().log_config(row.topic)
+        with self._marked_opening(row.slot):
             if deleting is not None:
                 await deleting
             self._assign(row)
@@ -113,19 +119,13 @@ class PartitionLogs:
                 if row.slot in self.offline:
                     raise BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, self.offline[row.slot])
                 if row.slot not in self._open:
-                    try:
+                    with contextlib.suppress(BrokerGoneError):
                         await self._open_once(self._supervisor.request, row, config)
-                    except BrokerGoneError:
-                        continue
-        finally:
-            del self._opening[row.slot]
-            opened.set_result(None)
 
     async def wait_opened(self, rows: Iterable[PartitionRow]) -> None:
-        """Return once none of these partitions is being opened for the first time."""
+        """Return once none of these partitions is being opened."""
         for row in rows:
-            opening = self._opening.get(row.slot)
-            if opening is not None:
+            while (opening := self._opening.get(row.slot)) is not None:
                 await asyncio.shield(opening)
 
     async def close_and_delete(self, row: PartitionRow) -> None:
@@ -152,15 +152,17 @@ class PartitionLogs:
             del self._deleting[row.topic, row.partition]
             deleted.set_result(None)
 
-    async def reconfigure(self, row: PartitionRow, config: LogConfig) -> None:
-        """Tell the broker new settings; one that starts later gets them with the partition.
+    async def reconfigure(self, row: PartitionRow) -> None:
+        """Tell the broker the settings in force; one that starts later gets them with the partition.
 
         Raises:
             BrokerError: the broker's reason.
         """
         await self.wait_opened([row])
         await self._supervisor.wait_ready()
-        if row.slot in self._open:
+        state = self._settings().state
+        if row.slot in self._open and state.slots.get(row.slot) == row:
+            config = self._settings().log_config(row.topic)
             with contextlib.suppress(BrokerGoneError):
                 await self._supervisor.request(ReconfigurePartition(row.slot, config))
 
@@ -170,6 +172,8 @@ class PartitionLogs:
         Raises:
             BrokerError: OFFSET_OUT_OF_RANGE, KAFKA_STORAGE_ERROR or BROKER_NOT_AVAILABLE.
         """
+        if row.slot in self.offline:
+            raise BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, self.offline[row.slot])
         try:
             reply = await self._supervisor.request(AdvanceLogStart(row.slot, offset))
         except BrokerGoneError:
@@ -178,24 +182,61 @@ class PartitionLogs:
             ) from None
         return reply.offset
 
+    # --- partitions that failed ----------------------------------------------------------------------------
+
+    def take_offline(self, slot: int, reason: str) -> None:
+        """The log of ``slot`` cannot be used; it is opened anew from time to time until that works."""
+        row = self._settings().state.slots.get(slot)
+        if row is None:
+            return
+        self.offline[slot] = reason
+        log.error("partition %s-%d is offline: %s", row.topic, row.partition, reason)
+        if slot not in self._healing:
+            task = self._healing[slot] = asyncio.create_task(self._heal(row))
+            task.add_done_callback(lambda _: self._healing.pop(slot, None))
+
+    async def _heal(self, row: PartitionRow) -> None:
+        pause_s = FIRST_HEAL_PAUSE_S
+        while row.slot in self.offline and self._settings().state.slots.get(row.slot) == row:
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, MAX_HEAL_PAUSE_S)
+            with contextlib.suppress(BrokerError, BrokerGoneError):
+                await self._supervisor.wait_ready()
+                if row.slot in self.offline:
+                    await self._reopen(row)
+                    log.info("partition %s-%d is online again", row.topic, row.partition)
+
+    async def _reopen(self, row: PartitionRow) -> None:
+        config = self._settings().log_config(row.topic)
+        with self._marked_opening(row.slot):
+            self._open.discard(row.slot)
+            with contextlib.suppress(BrokerError):  # a log that never opened cannot be closed
+                await self._supervisor.request(ClosePartition(row.slot, delete=False))
+            await self._open_once(self._supervisor.request, row, config)
+
     # --- inside --------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _marked_opening(self, slot: int) -> Iterator[None]:
+        """Whoever needs the log of ``slot`` open, or wants to close it, waits meanwhile."""
+        opened = self._opening[slot] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            del self._opening[slot]
+            opened.set_result(None)
+
     def _assign(self, row: PartitionRow) -> None:
+        topic = self._settings().state.topics.get(row.topic)
+        topic_id = topic.row.topic_id if topic else bytes(16)
         self._table.publish(row.slot, _CLOSED)  # the broker owns this line from OpenPartition on
-        topic_id = self._topic_id_of(row.topic)
         self._table.assign(row.slot, row.topic, topic_id, row.partition, row.leader, row.leader_epoch)
 
     async def _open_once(self, order: Order, row: PartitionRow, config: LogConfig) -> None:
+        directory = self.directory(row.topic, row.partition)
         try:
             await order(
-                OpenPartition(
-                    row.slot,
-                    row.topic,
-                    row.partition,
-                    self.directory(row.topic, row.partition),
-                    row.leader_epoch,
-                    config,
-                )
+                OpenPartition(row.slot, row.topic, row.partition, directory, row.leader_epoch, config)
             )
         except BrokerError as error:
             self.offline[row.slot] = error.message
