@@ -1,4 +1,4 @@
-"""A real Apache Kafka for a test session: one KRaft process (broker and controller), loopback, temporary dirs.
+"""A real Apache Kafka for a test session: one KRaft process (broker and controller), on loopback, temporary.
 
 The jars come from `make kafka` (see ../kafka/fetch.sh); this module only runs them.
 """
@@ -28,6 +28,7 @@ CLUSTER_ID = "c2htYnJva2VyLXRlc3QtMQ"
 # A short life on a small machine: C1 only, a serial collector and a small heap halve the time to be ready.
 JVM = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 PR_SET_PDEATHSIG = 1
+PREFIX = "shmbroker-kafka-"
 
 
 def missing() -> str | None:
@@ -51,6 +52,14 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+def remove_leftovers() -> None:
+    """Remove the directories of test runs that were killed: they are named after a pid that is gone."""
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        owner = left.name.removeprefix(PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 class KafkaNode:
     """Context manager: a started node's `bootstrap_servers`; on exit the process and its files are gone.
 
@@ -65,7 +74,8 @@ class KafkaNode:
         self.bootstrap_servers = ""
 
     def __enter__(self) -> Self:
-        self._dir = Path(tempfile.mkdtemp(prefix="shmbroker-kafka-"))
+        remove_leftovers()
+        self._dir = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         try:
             self._start(self._dir)
         except BaseException:
