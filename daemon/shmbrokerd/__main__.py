@@ -37,15 +37,43 @@ def build_parser() -> argparse.ArgumentParser:
         default="info",
         help="(default: %(default)s)",
     )
+    parser.add_argument(
+        "--exit-with-pid", type=int, metavar="PID", help="stop when that process ends, however it ends"
+    )
+    parser.add_argument(
+        "--scratch-dir",
+        type=Path,
+        metavar="DIR",
+        help="with --exit-with-pid: a folder around the data dir, removed when that process has ended",
+    )
     parser.add_argument("--version", action="version", version=f"shmbrokerd {shmbroker.__version__}")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = build_parser().parse_args(argv)
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.scratch_dir is not None and not _is_scratch(options):
+        parser.error("--scratch-dir needs --exit-with-pid and a --data-dir inside of it")
     return run(
-        Options(options.data_dir, options.runtime_dir, options.config, options.settings, options.log_level)
+        Options(
+            options.data_dir,
+            options.runtime_dir,
+            options.config,
+            options.settings,
+            options.log_level,
+            options.exit_with_pid,
+            options.scratch_dir,
+        )
     )
+
+
+def _is_scratch(options: argparse.Namespace) -> bool:
+    """A slip of the hand must not remove a folder that the daemon's data is not even in."""
+    if options.exit_with_pid is None or options.data_dir is None:
+        return False
+    scratch: Path = options.scratch_dir.absolute()
+    return scratch in options.data_dir.absolute().parents
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.table import PartitionTable
 from shmbrokerd.broker_process import BrokerSpawner
 from shmbrokerd.data_dir import open_data_dir
+from shmbrokerd.owner import watch_owner
 from shmbrokerd.runtime_dir import open_runtime_dir
 
 DESCRIPTORS_PER_PARTITION = 3
@@ -34,6 +35,8 @@ class Options(NamedTuple):
     config_file: Path | None
     settings: list[str]
     log_level: str
+    exit_with_pid: int | None = None
+    scratch_dir: Path | None = None
 
 
 def run(options: Options) -> int:
@@ -55,6 +58,10 @@ def _refuse(error: BrokerError, status: int) -> int:
 
 
 def _run(options: Options, config: StaticConfig, stack: contextlib.ExitStack) -> int:
+    owner = None
+    if options.exit_with_pid is not None:
+        owner = watch_owner(options.exit_with_pid, options.scratch_dir)
+        stack.callback(owner.close)
     data_dir = open_data_dir(options.data_dir or default_data_dir(), config.number("node.id"))
     stack.callback(data_dir.close)
     runtime_dir = open_runtime_dir(options.runtime_dir or default_runtime_dir())
@@ -84,7 +91,7 @@ def _run(options: Options, config: StaticConfig, stack: contextlib.ExitStack) ->
     from shmbrokerd.service import Service, serve
 
     set_up_logging(options.log_level)
-    return serve(Service(config, data_dir, runtime_dir, table, counters, spawner, broker))
+    return serve(Service(config, data_dir, runtime_dir, table, counters, spawner, broker, owner))
 
 
 def _raise_descriptor_limit(config: StaticConfig) -> None:

@@ -18,6 +18,7 @@ from shmbrokerd.controller.configs import Settings
 from shmbrokerd.data_dir import DataDir
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
+from shmbrokerd.owner import Owner
 from shmbrokerd.runtime_dir import RuntimeDir
 from shmbrokerd.server.conductor import Conductor, Identity
 from shmbrokerd.server.listener import ConnectionLimits, Listener
@@ -39,11 +40,13 @@ class Service:
         counters: CountersFile,
         spawner: BrokerSpawner,
         broker: BrokerProcess,
+        owner: Owner | None = None,
     ) -> None:
         self._config = config
         self._data_dir = data_dir
         self._runtime_dir = runtime_dir
         self._counters = counters
+        self._owner = owner
         timeout_s = config.number("broker.request.timeout.ms") / 1000
         store = MetadataStore(data_dir.metadata_path, config.number("metadata.max.bytes"))
         self._journal = Journal(store)
@@ -68,12 +71,14 @@ class Service:
         self._started_at = time.monotonic()
 
     async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, or until the broker process cannot be kept running; the exit
-        status."""
+        """Serve until SIGTERM or SIGINT, until the owner ends, or until the broker process cannot be kept
+        running; the exit status."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        if self._owner is not None:
+            loop.add_reader(self._owner.pidfd, stop.set)
         self._logs.sweep()
         supervising = asyncio.create_task(self._supervisor.run(self._broker_started))
         stopping = asyncio.create_task(stop.wait())
@@ -84,6 +89,8 @@ class Service:
             status = 1
             ended = serving if serving.done() else supervising
             log.error("stopping: %s", ended.exception())
+        if self._owner is not None:
+            loop.remove_reader(self._owner.pidfd)
         await self._stop(serving, supervising)
         stopping.cancel()
         return status
