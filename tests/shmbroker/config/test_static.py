@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from shmbroker.config.static import StaticConfig, load_static_config
+from shmbroker.errors import BrokerError, ErrorCode
+
+
+def refusal(path: Path | None = None, *settings: str) -> str:
+    with pytest.raises(BrokerError) as caught:
+        load_static_config(path, settings)
+    assert caught.value.code == ErrorCode.INVALID_CONFIG
+    return caught.value.message
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "daemon.toml"
+
+
+def test_what_is_not_set_has_its_default() -> None:
+    config = load_static_config(None, [])
+    assert config.number("num.partitions") == 1
+    assert config.flag("auto.create.topics.enable") is True
+    assert "num.partitions" not in config.assigned
+
+
+def test_tables_and_dotted_names_of_a_file_are_the_same(toml: Path) -> None:
+    toml.write_text('"num.partitions" = 3\n[log]\nsegment.bytes = 2000000\nflush.on.ack = false\n')
+    config = load_static_config(toml, [])
+    assert config.number("num.partitions") == 3
+    assert config.number("log.segment.bytes") == 2_000_000
+    assert config.flag("log.flush.on.ack") is False
+
+
+def test_the_command_line_wins_over_the_file_and_a_later_setting_over_an_earlier(toml: Path) -> None:
+    toml.write_text("num.partitions = 3\n")
+    config = load_static_config(toml, ["num.partitions=4", "num.partitions=5"])
+    assert config.number("num.partitions") == 5
+
+
+def test_an_unknown_key_names_its_origin_and_the_nearest_key(toml: Path) -> None:
+    assert "--set: Unknown broker config name: log.segment.byte; did you mean log.segment.bytes?" in refusal(
+        None, "log.segment.byte=5"
+    )
+    toml.write_text("[log]\nsegment.byte = 5\n")
+    assert str(toml) in refusal(toml)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("num.partitions", "expected key=value"),
+        ("num.partitions=0", "1 to 4096"),
+        ("session.ring.bytes=100000", "power of two"),
+        ("session.ring.max.bytes=1048576", "session.ring.bytes=4194304 is over session.ring.max.bytes=1048576"),
+    ],
+)
+def test_bad_settings_say_what_is_allowed(setting: str, told: str) -> None:
+    assert told in refusal(None, setting)
+
+
+def test_a_file_that_is_missing_or_no_toml_is_named(toml: Path) -> None:
+    assert str(toml) in refusal(toml)
+    toml.write_text("= 5")
+    assert str(toml) in refusal(toml)
+    toml.write_bytes(b"\xff\xfe")
+    assert str(toml) in refusal(toml)
+
+
+def test_assigning_checks_like_loading() -> None:
+    config = StaticConfig()
+    config.assign("message.max.bytes", "2000")
+    assert config.number("message.max.bytes") == 2000
+    with pytest.raises(BrokerError):
+        config.assign("message.max.bytes", "-1")
