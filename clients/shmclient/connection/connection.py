@@ -160,6 +160,12 @@ class Connection:
                 self._channel.close()
                 self._channel = None
 
+    def __del__(self) -> None:
+        """Clients that are dropped without being closed are ordinary (AdminClient has no need of it): no ResourceWarning."""
+        channel = getattr(self, "_channel", None)
+        if channel is not None:
+            channel.close()
+
     def _forget_parent(self) -> None:
         """In a forked child: the socket is the parent's; closing our copy of it does not disturb the parent."""
         self._pid = os.getpid()

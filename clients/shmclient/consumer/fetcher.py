@@ -1,0 +1,305 @@
+"""Reads the assigned partitions in turn: positions, resets, end-of-partition events, records and batches."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.reader import out_of_range
+from shmbroker.records.batch import RecordBatch
+from shmbroker.records.layout import Flag
+from shmbroker.shm.table import Figures, PartitionState
+from shmclient.config import ClientConfig
+from shmclient.consumer.link import Link
+from shmclient.consumer.partitions import NOWHERE, AssignedPartition
+from shmclient.consumer.records import messages_of
+from shmclient.errors import KafkaError, KafkaException
+from shmclient.message import Message
+from shmclient.topic_partition import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED
+
+READ_BYTES = 256 * 1024
+"""Bytes read from one partition before the next one has its turn: what fits the CPU's L2 cache between copying a batch
+out of the page cache and cutting it into values. ``max.partition.fetch.bytes`` lowers it."""
+LOCATE_RETRY_S = 0.1
+"""Pause between two questions for a topic that does not exist."""
+_EARLIEST = frozenset({"smallest", "earliest", "beginning"})
+_LATEST = frozenset({"largest", "latest", "end"})
+
+
+class Fetcher:
+    """The partitions of one consumer. ``committed_offset(partition)`` asks for the group's offset, OFFSET_INVALID without."""
+
+    def __init__(
+        self, config: ClientConfig, link: Link, committed_offset: Callable[[AssignedPartition], int]
+    ) -> None:
+        self._config = config
+        self._link = link
+        self._committed_offset = committed_offset
+        self._read_bytes = max(1, min(READ_BYTES, config.max_partition_fetch_bytes, config.fetch_max_bytes))
+        self.partitions: dict[tuple[str, int], AssignedPartition] = {}
+        self._turns: deque[AssignedPartition] = deque()
+        self._locate_at = 0.0
+        self._located_generation = -1
+
+    # --- the assignment ------------------------------------------------------------------------------------
+
+    def add(self, partition: AssignedPartition) -> None:
+        self.partitions[partition.topic, partition.number] = partition
+        self._turns.append(partition)
+        self._locate_at = 0.0
+
+    def remove(self, key: tuple[str, int]) -> None:
+        partition = self.partitions.pop(key)
+        self._turns.remove(partition)
+        partition.close_reader()
+
+    def clear(self) -> None:
+        for key in list(self.partitions):
+            self.remove(key)
+
+    def slots(self) -> list[int]:
+        """Slots of the partitions whose news are wanted."""
+        return [p.slot for p in self._turns if p.slot >= 0 and not p.is_paused]
+
+    def look_again(self) -> None:
+        """Resolve positions with the next look, however short ago the last one was."""
+        self._locate_at = 0.0
+
+    # --- looking -------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Find partitions and positions that are not known yet; cheap when all are."""
+        if self._located_generation != self._link.connection.generation or any(
+            p.position == NOWHERE and not p.is_halted for p in self._turns
+        ):
+            self._locate()
+
+    def _locate(self) -> None:
+        now = time.monotonic()
+        if now < self._locate_at or not self._turns:
+            return
+        self._locate_at = now + LOCATE_RETRY_S
+        if not self._link.refresh():
+            return
+        table = self._link.table
+        assert table is not None
+        topics = list({p.topic for p in self._turns})
+        try:
+            infos = self._link.describe(topics, 5.0, allow_auto_create=self._config.allow_auto_create_topics)
+        except KafkaException:
+            return
+        found = {(t.name, p.partition): (t.topic_id, p) for t in infos if not t.code for p in t.partitions}
+        for partition in self._turns:
+            topic_id, info = found.get((partition.topic, partition.number), ("", None))
+            if info is None:
+                partition.slot = -1
+                continue
+            partition.locate(info, topic_id, table)
+            if partition.position == NOWHERE and not partition.is_halted:
+                self._resolve(partition)
+        self._located_generation = self._link.generation
+
+    def figures(self, partition: AssignedPartition) -> Figures:
+        table = self._link.table
+        assert table is not None
+        return table.figures(partition.slot)
+
+    def end_of(self, figures: Figures) -> int:
+        """How far this consumer may read (``isolation.level``)."""
+        is_committed = self._config.isolation_level == "read_committed"
+        return figures.last_stable if is_committed else figures.high_watermark
+
+    def _resolve(self, partition: AssignedPartition) -> None:
+        """Turn the start asked for into a position."""
+        figures = self.figures(partition)
+        start = partition.start
+        if start in (OFFSET_INVALID, OFFSET_STORED):
+            try:
+                start = self._committed_offset(partition)
+            except KafkaException:
+                return  # the daemon went away; asked again with the next look
+            if start == OFFSET_INVALID:
+                self._reset(partition, figures, None)
+                return
+        if start == OFFSET_BEGINNING:
+            start = figures.log_start
+        elif start == OFFSET_END:
+            start = self.end_of(figures)
+        if figures.log_start <= start <= figures.log_end:
+            partition.position = start
+        else:
+            self._reset(partition, figures, start)
+
+    def _reset(self, partition: AssignedPartition, figures: Figures, asked: int | None) -> None:
+        """Apply ``auto.offset.reset``; ``asked`` is the offset that is not there, None when none was committed."""
+        policy = self._config.auto_offset_reset
+        if policy in _EARLIEST:
+            partition.position = figures.log_start
+        elif policy in _LATEST:
+            partition.position = self.end_of(figures)
+        else:
+            partition.halt(self._reset_event(partition, figures, asked))
+
+    def _reset_event(self, partition: AssignedPartition, figures: Figures, asked: int | None) -> Message:
+        if asked is None:
+            text = (
+                f"no previously committed offset available for {partition}: Local: No offset stored"
+                " (auto.offset.reset=error)"
+            )
+        else:
+            cause = out_of_range(partition.topic, partition.number, asked, figures.log_start, figures.log_end)
+            text = f"fetch failed due to requested offset not available: Broker: {cause.message}"
+        return self._event(partition, KafkaError._AUTO_OFFSET_RESET, text, asked)
+
+    @staticmethod
+    def _event(partition: AssignedPartition, code: int, text: str, offset: int | None) -> Message:
+        return Message(
+            topic=partition.topic,
+            partition=partition.number,
+            offset=offset,
+            value=text.encode(),
+            error=KafkaError(code, text),
+        )
+
+    # --- news ----------------------------------------------------------------------------------------------
+
+    def has_news(self) -> bool:
+        """True when a partition has something to deliver now."""
+        return any(self._is_ready(partition) for partition in self._turns)
+
+    def _is_ready(self, partition: AssignedPartition) -> bool:
+        if partition.is_paused:
+            return False
+        if partition.ready or partition.event is not None or partition.batches:
+            return True
+        position = partition.position
+        if position < 0 or partition.slot < 0:
+            return False
+        table = self._link.table
+        if table is None:
+            return False
+        end = table.words[partition.high_watermark_word]
+        return bool(end > position or (self._wants_eof(partition) and end == position))
+
+    def _wants_eof(self, partition: AssignedPartition) -> bool:
+        return self._config.enable_partition_eof and partition.eof_at != partition.position
+
+    def next_ready(self) -> AssignedPartition | None:
+        """The next partition with news; it goes to the end of the line, so that all have their turn."""
+        turns = self._turns
+        for _ in range(len(turns)):
+            partition = turns[0]
+            turns.rotate(-1)
+            if self._is_ready(partition):
+                return partition
+        return None
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def fill(self, partition: AssignedPartition, count: int) -> None:
+        """Make up to ``count`` messages of ``partition`` ready, or an event; nothing when there is none."""
+        ready = partition.ready
+        if ready:
+            return
+        if partition.event is not None:
+            ready.append(partition.event)
+            partition.event = None
+            return
+        try:
+            batch = self._current_batch(partition)
+            if batch is None:
+                return
+            start = partition.index
+            stop = min(batch.count, start + count)
+            ready.extend(messages_of(partition.topic, partition.number, batch, start, stop))
+        except BrokerError as error:
+            self._stop_at_damage(partition, error)
+            return
+        if stop == batch.count:
+            partition.batches.popleft()
+            partition.index = 0
+        else:
+            partition.index = stop
+
+    def _current_batch(self, partition: AssignedPartition) -> RecordBatch | None:
+        """The batch whose records come next, read from the log if none is at hand."""
+        if not partition.batches:
+            batches = self._read(partition, anchored=False)
+            if not batches:
+                return None
+            offset = partition.position
+            partition.batches.extend(batches)
+            partition.index = batches[0].index_of(offset)
+            partition.position = batches[-1].last_offset + 1
+        return partition.batches[0]
+
+    def _read(self, partition: AssignedPartition, *, anchored: bool) -> list[RecordBatch]:
+        """Batches from the partition's position on; an event is set where there are none for a reason."""
+        figures = self.figures(partition)
+        position = partition.position
+        if figures.state != PartitionState.ONLINE or partition.reader is None:
+            if figures.state == PartitionState.OFFLINE:
+                text = f"{partition} is offline: its log cannot be read or written; see the daemon's log"
+                partition.halt(self._event(partition, ErrorCode.KAFKA_STORAGE_ERROR, text, position))
+            return []
+        if not figures.log_start <= position <= figures.log_end:
+            partition.position = NOWHERE
+            self._reset(partition, figures, position)
+            return []
+        end = self.end_of(figures)
+        if position >= end:
+            self._note_eof(partition, end)
+            return []
+        batches = partition.reader.read(
+            position,
+            end,
+            self._read_bytes,
+            check_crcs=self._config.check_crcs,
+            active_base=figures.active_base,
+            anchored=anchored,
+        )
+        if not batches:
+            partition.position = end
+            return []
+        if any(batch.header.flags & Flag.CONTROL for batch in batches):
+            # Transaction markers take up offsets and are never delivered.
+            partition.position = batches[-1].last_offset + 1
+            batches = [batch for batch in batches if not batch.header.flags & Flag.CONTROL]
+        return batches
+
+    def _note_eof(self, partition: AssignedPartition, end: int) -> None:
+        if self._wants_eof(partition):
+            partition.eof_at = end
+            text = f"Fetch reached end of partition {partition} at offset {end} (HighwaterMark {end})"
+            partition.event = self._event(partition, KafkaError._PARTITION_EOF, text, end)
+
+    def _stop_at_damage(self, partition: AssignedPartition, error: BrokerError) -> None:
+        """Damage is told once and the partition stands still there; a seek past it goes on."""
+        at = partition.position
+        if partition.batches:
+            at = partition.batches[0].base_offset + partition.index
+        text = f"{partition}: {error.message}"
+        partition.halt(self._event(partition, ErrorCode.KAFKA_STORAGE_ERROR, text, at))
+
+    def read_batches(self, partition: AssignedPartition) -> Iterator[tuple[RecordBatch, int]]:
+        """(batch, index of its first record to deliver) of what comes next in ``partition``."""
+        batches = list(partition.batches)
+        index = partition.index
+        partition.batches.clear()
+        partition.index = 0
+        if not batches:
+            position = partition.position
+            try:
+                batches = self._read(partition, anchored=True)
+            except BrokerError as error:
+                self._stop_at_damage(partition, error)
+                return
+            if not batches:
+                return
+            index = batches[0].index_of(position)
+            partition.position = batches[-1].last_offset + 1
+        for batch in batches:
+            yield batch, index
+            index = 0

@@ -1,0 +1,115 @@
+"""What a consumer knows of one partition that is assigned to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+from shmbroker.log.reader import LogReader
+from shmbroker.protocol.messages import PartitionInfo
+from shmbroker.records.batch import RecordBatch
+from shmbroker.shm.table import PartitionTable
+from shmclient.message import Message
+from shmclient.topic_partition import OFFSET_INVALID, TopicPartition
+
+NOWHERE = -1
+"""A position that is not resolved yet."""
+
+
+class AssignedPartition:
+    """Where the consumer stands in one partition.
+
+    ``position`` is the offset of the next record to read from the log, :data:`NOWHERE` until ``start`` (a logical or
+    absolute offset) is resolved. Records read and not delivered yet are in ``batches`` and ``ready``. ``delivered`` is the
+    application's own position: the offset after the last record it got, OFFSET_INVALID before the first since a seek.
+    """
+
+    __slots__ = (
+        "batches",
+        "committed",
+        "delivered",
+        "eof_at",
+        "event",
+        "high_watermark_word",
+        "index",
+        "is_halted",
+        "is_paused",
+        "leader_epoch",
+        "number",
+        "position",
+        "reader",
+        "ready",
+        "requested",
+        "slot",
+        "start",
+        "stored",
+        "topic",
+        "topic_id",
+    )
+
+    def __init__(self, topic: str, number: int, start: int) -> None:
+        self.topic = topic
+        self.number = number
+        self.requested = start
+        self.slot = -1
+        self.high_watermark_word = 0
+        self.topic_id = ""
+        self.reader: LogReader | None = None
+        self.leader_epoch = 0
+        self.committed = OFFSET_INVALID
+        self.stored = OFFSET_INVALID
+        """What store_offsets() set, where the application stores offsets itself."""
+        self.is_paused = False
+        self.restart(start)
+
+    def restart(self, start: int) -> None:
+        """Go on at ``start``, forgetting what was read ahead."""
+        self.start = start
+        self.position = NOWHERE
+        self.delivered = OFFSET_INVALID
+        self.eof_at = NOWHERE
+        self.is_halted = False
+        """Damage, or no offset to start at (auto.offset.reset=error), was told: nothing comes until a seek."""
+        self.event: Message | None = None
+        self.batches: deque[RecordBatch] = deque()
+        self.index = 0
+        """First record of ``batches[0]`` that was not made ready."""
+        self.ready: deque[Message] = deque()
+
+    def locate(self, info: PartitionInfo, topic_id: str, table: PartitionTable) -> None:
+        """Take over where the partition's log and figures are; with another topic id it is another partition."""
+        if self.reader is None or str(self.reader.folder) != info.directory or topic_id != self.topic_id:
+            self.close_reader()
+            self.reader = LogReader(Path(info.directory))
+        self.topic_id = topic_id
+        self.slot = info.slot
+        self.leader_epoch = info.leader_epoch
+        self.high_watermark_word = table.high_watermark_word(info.slot)
+
+    def close_reader(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
+            self.reader = None
+
+    def note_delivered(self, message: Message) -> None:
+        """Remember the last message handed out; called once for each call of the application, not for each record."""
+        offset = message.offset()
+        if message.error() is None and offset is not None:
+            self.delivered = offset + 1
+
+    def halt(self, event: Message) -> None:
+        """Tell of ``event`` and stand still."""
+        self.batches.clear()
+        self.index = 0
+        self.position = NOWHERE
+        self.event = event
+        self.is_halted = True
+
+    def has_buffered(self) -> bool:
+        return bool(self.ready or self.batches or self.event)
+
+    def as_topic_partition(self, offset: int) -> TopicPartition:
+        return TopicPartition(self.topic, self.number, offset)
+
+    def __str__(self) -> str:
+        return f"{self.topic} [{self.number}]"
