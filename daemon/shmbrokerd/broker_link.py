@@ -69,6 +69,7 @@ class BrokerLink:
                 " (broker.request.timeout.ms)",
             ) from None
         except OSError as error:
+            self.close()  # whoever tries again must wait for another link, not find this one
             raise BrokerGoneError from error
         finally:
             self._waiting.pop(correlation_id, None)
@@ -93,12 +94,13 @@ class BrokerLink:
             self.close()
 
     def close(self) -> None:
+        """Fail all that wait. The socket itself is closed by its owner, once nobody reads from it any more."""
         self.closed.set()
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(BrokerGoneError())
         with contextlib.suppress(OSError):
-            self._channel.close()
+            self._channel.shutdown(socket.SHUT_RDWR)
 
     def _deliver(self, event: BrokerEvent) -> None:
         if not isinstance(event.body, BrokerReply):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +26,8 @@ class Owner(NamedTuple):
     def close(self) -> None:
         """Remove the scratch folder if the owner has ended: one that lives does so itself."""
         if self.scratch_dir is not None and self.has_ended():
+            import shutil  # late: only here, and it is slow to import
+
             shutil.rmtree(self.scratch_dir, ignore_errors=True)
         os.close(self.pidfd)
 

@@ -65,6 +65,9 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._timeout_s if timeout_s is None else timeout_s):
                 await self._ready.wait()
+                while self._link is not None and self._link.closed.is_set() and not self._is_stopping:
+                    self._ready.clear()  # the broker died and its supervision has not noticed yet
+                    await self._ready.wait()
         except TimeoutError:
             raise BrokerError(
                 ErrorCode.BROKER_NOT_AVAILABLE, "the broker process is being restarted; try again"
@@ -130,7 +133,7 @@ class Supervisor:
             if not self._is_stopping:
                 self._ready.clear()
             link.close()
-            receiving.cancel()
+            await receiving  # its socket reads an end of file now, and may be closed only then
             status = await self._reap(broker)
             self._broker = None
         return reason or status

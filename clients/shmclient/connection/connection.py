@@ -161,7 +161,7 @@ class Connection:
                 self._channel = None
 
     def __del__(self) -> None:
-        """Clients that are dropped without being closed are ordinary (AdminClient has no need of it): no ResourceWarning."""
+        """Clients are often dropped without being closed (AdminClient has no need of it): not worth a warning."""
         channel = getattr(self, "_channel", None)
         if channel is not None:
             channel.close()

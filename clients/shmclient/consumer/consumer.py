@@ -424,7 +424,7 @@ class Consumer:
                 message.topic() or "",
                 message.partition() or 0,
                 (message.offset() or 0) + 1,
-                leader_epoch=message.leader_epoch(),
+                leader_epoch=-1 if message.leader_epoch() is None else message.leader_epoch(),
             )
         ]
 

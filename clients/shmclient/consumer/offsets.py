@@ -95,7 +95,7 @@ class Offsets:
         except KafkaException as error:
             raise _commit_failed(error.args[0]) from None
         errors = {(o.topic, o.partition): o for o in reply.outcomes if o.code}
-        return [partition_result(tp, error=_error_of(errors.get((tp.topic, tp.partition)))) for tp in real]
+        return [partition_result(tp.topic, tp.partition, tp.offset, error=_error_of(errors.get((tp.topic, tp.partition)))) for tp in real]
 
     def commit_later(self, offsets: list[TopicPartition]) -> None:
         """Commit without waiting for a daemon that is away; ``on_commit`` hears of it from poll()."""
@@ -113,7 +113,7 @@ class Offsets:
                 error = failure.args[0]
                 if error.code() == KafkaError._TRANSPORT:
                     return
-                results = [partition_result(tp, error=error) for tp in offsets]
+                results = [partition_result(tp.topic, tp.partition, tp.offset, error=error) for tp in offsets]
             self._pending.popleft()
             if self._config.on_commit is not None:
                 self.events.append((self._config.on_commit, (error, results)))
@@ -160,9 +160,8 @@ class Offsets:
             if entry is None:
                 result.append(TopicPartition(tp.topic, tp.partition, OFFSET_INVALID))
             else:
-                epoch = None if entry.leader_epoch < 0 else entry.leader_epoch
                 result.append(
-                    TopicPartition(tp.topic, tp.partition, entry.offset, entry.metadata or None, epoch)
+                    TopicPartition(tp.topic, tp.partition, entry.offset, entry.metadata or None, entry.leader_epoch)
                 )
         return result
 
