@@ -34,6 +34,7 @@ class Client:
             self.socket, Codec(m.Request), Codec(m.Response)
         )
         self._correlation_id = 0
+        self._fds: list[int] = []
 
     def hello(self, client_id: str = "test") -> m.HelloReply:
         reply = self.request(m.Hello(m.PROTOCOL_VERSION, client_id, "tests"))
@@ -59,7 +60,15 @@ class Client:
             return False
         return True
 
+    def take_fds(self, count: int) -> list[int]:
+        """The descriptors of the last answer; closed with the client."""
+        fds = self.channel.take_fds(count)
+        self._fds += fds
+        return fds
+
     def close(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
         self.channel.close()
 
 
@@ -106,6 +115,10 @@ class Daemon:
         client = self.connect()
         client.hello(client_id)
         return client
+
+    def descriptors(self) -> int:
+        """How many files the main process has open."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
     def broker_pid(self) -> int:
         reply = self.attach().request(m.DescribeDaemon())
