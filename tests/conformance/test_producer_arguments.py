@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.backends import Broker, Reports
+from support.backends import REQUEST_TIMEOUT_S, Broker, Reports
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,21 @@ def test_a_null_callback_is_no_callback(broker: Broker) -> None:
     producer = broker.producer()
     producer.produce(broker.topic(), b"v", callback=None, on_delivery=None)
     assert producer.flush() == 0
+
+
+def test_a_callback_that_is_false_is_a_callback(broker: Broker) -> None:
+    class FalseReports(Reports):
+        def __bool__(self) -> bool:
+            return False
+
+    topic = broker.topic()
+    own, default = FalseReports(), FalseReports()
+    producer = broker.producer({"on_delivery": default})
+    producer.produce(topic, b"1")
+    producer.produce(topic, b"2", callback=own)
+    producer.produce(topic, b"3", on_delivery=own)
+    assert producer.flush(REQUEST_TIMEOUT_S) == 0
+    assert (len(default), len(own)) == (1, 2)
 
 
 def test_a_callback_that_cannot_be_called(broker: Broker) -> None:

@@ -88,6 +88,9 @@ class Report:
 class Reports(list[Report]):
     """A delivery callback that keeps what it is given, in order."""
 
+    def __bool__(self) -> bool:
+        return True  # an empty list is false, and a client that asks a callback for its truth has a test of its own
+
     def __call__(self, error: Any, message: Any) -> None:
         self.append(Report(error, message))
 
