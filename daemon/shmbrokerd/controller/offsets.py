@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shmbroker.config.key import INT_MAX, LONG_MAX
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import (
     CommitOffsets,
@@ -59,6 +60,12 @@ def _check_offset(settings: Settings, item: OffsetToCommit) -> None:
     if settings.state.partition(item.topic, item.partition) is None:
         raise BrokerError(
             ErrorCode.UNKNOWN_TOPIC_OR_PART, f"topic '{item.topic}' has no partition {item.partition}"
+        )
+    if not 0 <= item.offset <= LONG_MAX or not -1 <= item.leader_epoch <= INT_MAX:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"topic '{item.topic}' partition {item.partition}: offset {item.offset} of leader epoch"
+            f" {item.leader_epoch} cannot be a position in a log",
         )
     limit = settings.broker_number("offset.metadata.max.bytes")
     size = len(item.metadata.encode()) if item.metadata else 0

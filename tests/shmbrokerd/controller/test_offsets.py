@@ -60,6 +60,13 @@ def test_unknown_partitions_are_refused_and_the_others_stored(with_topic: Any) -
     assert [offset.partition for offset in fetch(with_topic)] == [1]
 
 
+@pytest.mark.parametrize(("offset", "epoch"), [(-1, -1), (2**63, -1), (0, -2), (0, 2**31)])
+def test_what_is_no_position_is_refused(with_topic: Any, offset: int, epoch: int) -> None:
+    (outcome,) = commit(with_topic, m.OffsetToCommit("t", 0, offset, epoch))
+    assert outcome.code == ErrorCode.INVALID_REQUEST
+    assert fetch(with_topic) == []
+
+
 def test_metadata_is_limited_in_bytes(with_topic: Any) -> None:
     (fits,) = commit(with_topic, m.OffsetToCommit("t", 0, 1, -1, "x" * 4096))
     (over,) = commit(with_topic, m.OffsetToCommit("t", 0, 1, -1, "ä" * 2049))

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import lmdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbrokerd.controller.records import (
+    ConfigRow,
+    CounterRow,
+    Drop,
+    OffsetRow,
+    PartitionRow,
+    Put,
+    Record,
+    TopicRow,
+)
+from shmbrokerd.store import MetadataStore, encode_key
+
+MIB = 1 << 20
+ROWS: list[Record] = [
+    Put(TopicRow("t", b"0123456789abcdef", 17)),
+    Put(PartitionRow("t", 0, 5, 0, 3, (0,), (0,))),
+    Put(ConfigRow("topic", "t", "segment.bytes", "2000000")),
+    Put(OffsetRow("gruppe-ä", "t", 0, 7, -1, None, 99)),
+    Put(CounterRow("producer_id", 1000)),
+]
+
+
+def open_store(tmp_path: Path, max_bytes: int = 16 * MIB) -> MetadataStore:
+    return MetadataStore(tmp_path / "metadata.mdb", max_bytes)
+
+
+def test_rows_of_every_kind_come_back_after_a_restart(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.write(ROWS)
+    store.close()
+    store = open_store(tmp_path)
+    assert list(store.records()) == ROWS
+    store.close()
+
+
+def test_a_row_is_replaced_by_its_key_and_dropped_by_it(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.write(ROWS)
+    store.write([Put(CounterRow("producer_id", 2000)), Drop(ConfigRow("topic", "t", "segment.bytes", "any"))])
+    rows = [record.row for record in store.records()]
+    assert CounterRow("producer_id", 2000) in rows
+    assert not any(isinstance(row, ConfigRow) for row in rows)
+    assert len(rows) == len(ROWS) - 1
+    store.close()
+
+
+def test_a_full_store_says_so_and_keeps_nothing_of_the_transaction(tmp_path: Path) -> None:
+    store = open_store(tmp_path, max_bytes=256 * 1024)
+    store.write(ROWS)
+    flood: list[Record] = [Put(OffsetRow("g", "t", n, 0, 0, "x" * 4000, 0)) for n in range(200)]
+    with pytest.raises(BrokerError) as caught:
+        store.write(flood)
+    assert caught.value.code == ErrorCode.KAFKA_STORAGE_ERROR
+    assert "metadata.max.bytes" in caught.value.message
+    assert str(tmp_path) in caught.value.message
+    assert list(store.records()) == ROWS
+    store.write([Put(CounterRow("after", 1))])
+    store.close()
+
+
+def test_a_newer_store_is_refused(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.close()
+    with lmdb.open(str(tmp_path / "metadata.mdb"), subdir=False, max_dbs=8) as env:
+        meta = env.open_db(b"store")
+        with env.begin(db=meta, write=True) as transaction:
+            transaction.put(b"version", b"2")
+    with pytest.raises(BrokerError) as caught:
+        open_store(tmp_path)
+    assert caught.value.code == ErrorCode.UNSUPPORTED_VERSION
+    assert "version 2" in caught.value.message
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "metadata.mdb").write_bytes(b"nonsense" * 4096)
+    with pytest.raises(BrokerError) as caught:
+        open_store(tmp_path)
+    assert caught.value.code == ErrorCode.KAFKA_STORAGE_ERROR
+
+
+def test_a_damaged_row_is_an_error_that_names_its_table(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.close()
+    with lmdb.open(str(tmp_path / "metadata.mdb"), subdir=False, max_dbs=8) as env:
+        table = env.open_db(b"offsets")
+        with env.begin(db=table, write=True) as transaction:
+            transaction.put(b"k", b"\xc1")
+    store = open_store(tmp_path)
+    with pytest.raises(BrokerError, match="offsets"):
+        list(store.records())
+    store.close()
+
+
+TOPICS = st.text("ab._-", min_size=1, max_size=5)
+OFFSET_KEYS = st.tuples(st.text(max_size=5), TOPICS, st.integers(0, 2**31 - 1))
+
+
+@given(OFFSET_KEYS, OFFSET_KEYS)
+def test_no_two_keys_encode_alike(one: tuple[str, str, int], other: tuple[str, str, int]) -> None:
+    assert (encode_key(one) == encode_key(other)) == (one == other)
+
+
+def test_partitions_sort_by_number() -> None:
+    keys = [encode_key(("t", number)) for number in (0, 2, 10, 256, 70000)]
+    assert keys == sorted(keys)
