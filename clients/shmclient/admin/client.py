@@ -371,6 +371,8 @@ class AdminClient:
 
         def job() -> None:
             try:
+                # A daemon that was restarted since the last request: found out before there is anything to lose.
+                self._connection.check()
                 results = run(deadline)
                 self._is_connected = True
             except KafkaException as error:
