@@ -165,28 +165,34 @@ class Consumer:
             raise ValueError("num_messages must be between 0 and 1000000 (1M)")
         deadline = _deadline(timeout)
         messages: list[Message] = []
-        while len(messages) < wanted:
-            self._serve()
-            partition = self._next_partition(wanted - len(messages))
-            if partition is None:
-                if not self._wait(deadline):
-                    break
-                continue
-            messages += self._take_ready(partition, wanted - len(messages))
+        reached: dict[AssignedPartition, Message] = {}
+        try:
+            while len(messages) < wanted:
+                self._serve()
+                partition = self._next_partition(wanted - len(messages))
+                if partition is None:
+                    if not self._wait(deadline):
+                        break
+                    continue
+                taken = _take_ready(partition.ready, wanted - len(messages))
+                messages += taken
+                last = next((message for message in reversed(taken) if message.error() is None), None)
+                if last is not None:
+                    reached[partition] = last
+        except BaseException:  # Ctrl-C, or a callback's exception: nobody gets what was gathered so far
+            self._give_back(messages)
+            raise
+        # Only now: a commit that was due meanwhile must not cover what the application had not got.
+        for partition, last in reached.items():
+            partition.note_delivered(last)
         return messages
 
-    def _take_ready(self, partition: AssignedPartition, count: int) -> list[Message]:
-        ready = partition.ready
-        if len(ready) <= count:
-            taken = list(ready)
-            ready.clear()
-        else:
-            taken = [ready.popleft() for _ in range(count)]
-        for message in reversed(taken):
-            if message.error() is None:
-                partition.note_delivered(message)
-                break
-        return taken
+    def _give_back(self, messages: list[Message]) -> None:
+        """Make messages ready again that were taken and not handed out."""
+        for message in reversed(messages):
+            partition = self._fetcher.partitions.get((message.topic() or "", message.partition() or 0))
+            if partition is not None:
+                partition.ready.appendleft(message)
 
     def consume_batches(self, timeout: float = -1) -> Iterator[ConsumedBatch]:
         """Yield batches as they are in the log, until none came for ``timeout`` seconds (-1: never ends).
@@ -534,6 +540,14 @@ class Consumer:
         if not isinstance(partition, TopicPartition):
             raise TypeError(f"expected shmclient.TopicPartition, not {type(partition).__name__}")
         return partition
+
+
+def _take_ready(ready: deque[Message], count: int) -> list[Message]:
+    if len(ready) > count:
+        return [ready.popleft() for _ in range(count)]
+    taken = list(ready)
+    ready.clear()
+    return taken
 
 
 def _failed(what: str, code: int) -> KafkaException:
