@@ -12,6 +12,7 @@ import shmbroker
 from shmbroker.config.static import StaticConfig
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
+from shmbroker.shm.session import SessionKind
 from shmbrokerd.broker_link import BrokerLink, BrokerNotice
 from shmbrokerd.controller import configs, offsets, producer_ids, topics
 from shmbrokerd.controller.configs import Settings
@@ -109,7 +110,20 @@ class Conductor:
 
     async def broker_started(self, link: BrokerLink) -> None:
         await self._logs.reopen_all(link)
-        await self._sessions.reattach_all(link)
+        await self._sessions.reattach_all(link, self._drop_producers())
+
+    def _drop_producers(self) -> list[Session]:
+        """Answers that waited for the disk, and batches taken from a ring and not appended, went with the broker. So
+        producers are let go: they attach anew and send again what was not answered; the log knows what it has."""
+        dropped: list[Session] = []
+        reason = BrokerError(ErrorCode.BROKER_NOT_AVAILABLE, "the broker process was restarted; attach again")
+        for client in self.clients:
+            if client.session is not None and client.session.kind == SessionKind.PRODUCER:
+                dropped.append(client.session)
+                client.expel(reason)
+        if dropped:
+            log.info("%d producers are to attach to the new broker process", len(dropped))
+        return dropped
 
     def notice(self, notice: BrokerNotice) -> None:
         """The broker says what nobody asked for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from shmbroker.errors import BrokerError, ErrorCode
@@ -94,9 +95,10 @@ class Sessions:
         finally:
             self._release(session)
 
-    async def reattach_all(self, link: BrokerLink) -> None:
-        """Give a fresh broker all sessions; what clients have published in their rings is still there."""
-        sessions = list(self._live.values())
+    async def reattach_all(self, link: BrokerLink, dropped: Collection[Session]) -> None:
+        """Give a fresh broker all sessions but those that are ``dropped``."""
+        ids = {session.session_id for session in dropped}
+        sessions = [session for session in self._live.values() if session.session_id not in ids]
         attaches = (
             link.request(_order(session), (session.region_fd, session.event_fd), timeout_s=self._timeout_s)
             for session in sessions
