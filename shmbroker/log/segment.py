@@ -89,7 +89,8 @@ def open_readable(path: Path) -> Any:
     Raises:
         BrokerError: KAFKA_STORAGE_ERROR as :func:`open_writable`; also when the file is not there.
     """
-    return _open(path, readonly=True, create=False)
+    # Map size 0: as large as the writer's map, so that the active segment can grow under the reader.
+    return _open(path, map_size=0, readonly=True, create=False)
 
 
 def _open(path: Path, **options: Any) -> Any:

@@ -152,7 +152,10 @@ def _problem(header: Header, size: int) -> str | None:
         return f"{count} records over {header.last_offset_delta} offsets"
     if header.body_bytes > MAX_BATCH_BYTES or (header.codec == 0 and header.body_bytes != stored):
         return f"body of {header.body_bytes} bytes stored in {stored}"
-    return _column_problem(header.ends, count, header.body_bytes)
+    ends = header.ends
+    if header.last_offset_delta != count - 1 and ends[Column.OFFSET_DELTAS] == align(ends[Column.HEADERS]):
+        return f"{count} records over {header.last_offset_delta + 1} offsets that no column names"
+    return _column_problem(ends, count, header.body_bytes)
 
 
 def _column_problem(ends: tuple[int, ...], count: int, body_bytes: int) -> str | None:

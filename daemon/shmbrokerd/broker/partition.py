@@ -7,7 +7,7 @@ from pathlib import Path
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.writer import PartitionWriter, Position
 from shmbroker.protocol.messages import LogConfig
-from shmbroker.records.layout import HEADER_BYTES, Column, Flag, Header, check_crc, read_header
+from shmbroker.records.layout import HEADER_BYTES, Column, Flag, Header, align, check_crc, read_header
 from shmbroker.records.recompress import recompress
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
 
@@ -72,9 +72,16 @@ class LedPartition:
                 ErrorCode.MSG_SIZE_TOO_LARGE,
                 f"batch of {size} bytes for {self} is over {config.max_message_bytes} (max.message.bytes)",
             )
-        if header.flags & Flag.CONTROL or header.ends[Column.OFFSET_DELTAS] != header.ends[Column.HEADERS]:
+        has_deltas = header.ends[Column.OFFSET_DELTAS] != align(header.ends[Column.HEADERS])
+        if header.flags & Flag.CONTROL or has_deltas:
             raise BrokerError(
                 ErrorCode.INVALID_RECORD, f"a client sent {self} what only the broker may write"
+            )
+        if header.producer_id >= 0 and (header.base_sequence < 0 or header.producer_epoch < 0):
+            raise BrokerError(
+                ErrorCode.INVALID_RECORD,
+                f"producer {header.producer_id} sent {self} sequence {header.base_sequence} of epoch"
+                f" {header.producer_epoch}",
             )
         if config.message_timestamp_type == "LogAppendTime":
             return

@@ -1,0 +1,154 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.records.builder import Columns, build_batch
+from shmbroker.records.layout import (
+    CRC_START,
+    HEADER,
+    HEADER_BYTES,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_RECORDS,
+    Codec,
+    Column,
+    Header,
+    align,
+    check_crc,
+    check_stamp,
+    read_header,
+    stamp,
+)
+
+Stamped = Callable[..., bytearray]
+PLAIN = Columns([b"one", None, b"three"], [b"k", b"", None], [5, 6, 7], [[("h", b"v")], None, []])
+
+
+def check(data: bytes | bytearray | memoryview) -> Header:
+    """All that stands between bytes from elsewhere and those who believe them."""
+    header = read_header(data)
+    check_stamp(header, data)
+    check_crc(header, data)
+    return header
+
+
+def repacked(batch: bytes | bytearray, **changes: object) -> bytes:
+    """The batch with other header fields, as a client that builds nonsense would send it."""
+    header = read_header(batch)._replace(**changes)
+    return HEADER.pack(*header[:-1], *header.ends) + bytes(batch[HEADER_BYTES:])
+
+
+def test_the_header_says_what_was_built(stamped: Stamped) -> None:
+    batch = stamped(PLAIN, base_offset=700, append_time=99)
+    header = check(batch)
+    assert (header.base_offset, header.last_offset, header.count) == (700, 702, 3)
+    assert (header.append_time, header.base_timestamp, header.max_timestamp) == (99, 0, 7)
+    assert header.length == len(batch)
+
+
+@given(st.sampled_from(Codec))
+@settings(max_examples=4, deadline=None)
+def test_every_flipped_bit_is_found(codec: Codec) -> None:
+    batch = bytearray(b"".join(build_batch(PLAIN, 1, codec=codec)))
+    stamp(batch, 12, -1, 3)
+    check(batch)
+    for position in range(len(batch)):
+        for bit in range(8):
+            batch[position] ^= 1 << bit
+            with pytest.raises(BrokerError) as refused:
+                check(batch)
+            assert refused.value.code == ErrorCode.INVALID_MSG
+            batch[position] ^= 1 << bit
+    check(batch)
+
+
+@given(data=st.data())
+def test_a_flipped_byte_of_any_batch_is_found(data: st.DataObject, columns, codecs, stamped: Stamped) -> None:
+    batch = stamped(data.draw(columns), data.draw(codecs))
+    position = data.draw(st.integers(0, len(batch) - 1))
+    batch[position] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(BrokerError) as refused:
+        check(batch)
+    assert refused.value.code == ErrorCode.INVALID_MSG
+
+
+@given(data=st.data())
+def test_a_batch_of_any_other_length_is_refused(data: st.DataObject, columns, stamped: Stamped) -> None:
+    batch = stamped(data.draw(columns))
+    cut = data.draw(st.integers(0, len(batch) - 1))
+    for wrong in (batch[:cut], batch + b"\0"):
+        with pytest.raises(BrokerError) as refused:
+            read_header(wrong)
+        assert refused.value.code == ErrorCode.INVALID_MSG
+
+
+@given(
+    st.binary(max_size=200) | st.binary(min_size=HEADER_BYTES - 4, max_size=200).map(lambda b: b"SHMB" + b)
+)
+def test_garbage_is_refused(data: bytes) -> None:
+    with pytest.raises(BrokerError) as refused:
+        check(data)
+    assert refused.value.code == ErrorCode.INVALID_MSG
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"magic": 1}, "magic"),
+        ({"version": 2}, "version 2"),
+        ({"header_bytes": 64}, "header of 64"),
+        ({"length": 64}, "length 64"),
+        ({"codec": 2}, "unknown codec 2"),
+        ({"flags": 4}, "unknown flags 0x4"),
+        ({"count": 0}, "0 records"),
+        ({"count": MAX_BATCH_RECORDS + 1}, "records"),
+        ({"count": 2, "last_offset_delta": 0}, "2 records over 0 offsets"),
+        ({"last_offset_delta": 7}, "3 records over 8 offsets that no column names"),
+        ({"last_offset_delta": 1 << 31}, "3 records over"),
+        ({"body_bytes": 8}, "body of 8 bytes"),
+        ({"codec": 1, "body_bytes": MAX_BATCH_BYTES + 1}, "body of"),
+        ({"count": 4, "last_offset_delta": 3}, "VALUE_OFFSETS of 16 bytes for 4"),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(changes: dict[str, int], reason: str, stamped: Stamped) -> None:
+    with pytest.raises(BrokerError, match=reason):
+        read_header(repacked(stamped(PLAIN), **changes))
+
+
+@given(data=st.data())
+def test_columns_that_leave_the_body_are_refused(data: st.DataObject, stamped: Stamped) -> None:
+    batch = stamped(PLAIN)
+    ends = list(read_header(batch).ends)
+    column = data.draw(st.integers(0, len(ends) - 1))
+    good = ends[column]
+    ends[column] = data.draw(st.integers(0, (1 << 32) - 1).filter(lambda end: end != good))
+    try:
+        header = read_header(repacked(batch, ends=tuple(ends)))
+    except BrokerError as refused:
+        assert refused.code == ErrorCode.INVALID_MSG
+    else:  # inside the padding after a byte column: the next one still begins where it did
+        assert align(ends[column]) == align(good)
+        assert header.ends[column] <= header.body_bytes
+
+
+def test_offsets_may_be_sparse_only_with_a_column_that_says_which(stamped: Stamped) -> None:
+    batch = stamped(Columns([b"a", b"b"]))
+    body = batch[HEADER_BYTES:] + bytes(8)
+    ends = list(read_header(batch).ends)
+    ends[Column.OFFSET_DELTAS] += 8
+    header = read_header(batch)._replace(
+        ends=tuple(ends), body_bytes=len(body), length=HEADER_BYTES + len(body), last_offset_delta=900
+    )
+    sparse = HEADER.pack(*header[:-1], *header.ends) + bytes(body)
+    assert read_header(sparse).last_offset == 900
+
+
+def test_stamping_leaves_what_the_producer_wrote(stamped: Stamped) -> None:
+    batch = stamped(PLAIN)
+    before = bytes(batch[CRC_START - 4 :])
+    stamp(batch, 1 << 40, 17, 5)
+    header = check(batch)
+    assert (header.base_offset, header.append_time, header.leader_epoch) == (1 << 40, 17, 5)
+    assert bytes(batch[CRC_START - 4 :]) == before
