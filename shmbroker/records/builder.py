@@ -30,13 +30,15 @@ _encode_headers = msgspec.msgpack.Encoder().encode
 class Columns(NamedTuple):
     """The records of one batch, column by column, each of the same length; None for a column nobody filled.
 
-    ``timestamps`` are ms since the epoch; without them all records carry ``base_timestamp``.
+    ``timestamps`` are ms since the epoch; without them all records carry ``base_timestamp``. ``offset_deltas``, ascending from
+    0, are for records that are not consecutive in the log; producers leave them out.
     """
 
     values: Sequence[bytes | None]
     keys: Sequence[bytes | None] | None = None
     timestamps: Sequence[int] | None = None
     headers: Sequence[RecordHeaders | None] | None = None
+    offset_deltas: Sequence[int] | None = None
 
 
 class ProducerStamp(NamedTuple):
@@ -75,13 +77,14 @@ def build_batch(
     stored = compress(codec, body, level)
     timestamps = columns.timestamps
     max_timestamp = max(timestamps) if timestamps else base_timestamp
+    deltas = columns.offset_deltas
     header = HEADER.pack(
         MAGIC, VERSION, HEADER_BYTES,
         0, -1, -1, 0,
         0, HEADER_BYTES + len(stored), flags, codec, count,
         base_timestamp, max_timestamp,
         producer.producer_id, producer.base_sequence, producer.producer_epoch,
-        count - 1, len(body), *ends,
+        deltas[-1] if deltas else count - 1, len(body), *ends,
     )  # fmt: skip
     crc = crc32c(stored, crc32c(header[CRC_START:]))
     return header[:32] + crc.to_bytes(4, "little") + header[CRC_START:], stored
@@ -95,7 +98,7 @@ def _column_parts(columns: Columns) -> list[bytes | array[int] | None]:
         *(_binary_column(columns.keys) if columns.keys is not None else (None, None, None)),
         array("q", timestamps) if timestamps is not None else None,
         *(_header_columns(columns.headers) if columns.headers is not None else (None, None)),
-        None,
+        array("i", columns.offset_deltas) if columns.offset_deltas is not None else None,
     ]
 
 
