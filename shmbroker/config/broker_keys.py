@@ -27,7 +27,6 @@ _OWN = [
         "Partitions of a topic that is created without saying how many.",
         minimum=1,
         maximum=4096,
-        is_dynamic=True,
     ),
     ConfigKey(
         "default.replication.factor",
@@ -43,9 +42,8 @@ _OWN = [
         _BOOLEAN,
         True,
         "A client that asks for an unknown topic, and allows it, gets it created.",
-        is_dynamic=True,
     ),
-    ConfigKey("delete.topic.enable", _BOOLEAN, True, "Whether topics may be deleted.", is_dynamic=True),
+    ConfigKey("delete.topic.enable", _BOOLEAN, True, "Whether topics may be deleted."),
     ConfigKey(
         "max.partitions",
         _INT,

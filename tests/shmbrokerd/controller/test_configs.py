@@ -65,8 +65,10 @@ def test_every_key_is_described(with_topic: Any) -> None:
 
 def test_all_brokers_together_have_only_what_was_set(with_topic: Any) -> None:
     assert described(with_topic, "broker", "").entries == []
-    with_topic.alter("broker", "", ("SET", "num.partitions", "3"))
-    assert [info.name for info in described(with_topic, "broker", "").entries] == ["num.partitions"]
+    with_topic.alter("broker", "", ("SET", "log.segment.ms", "3"))
+    assert described(with_topic, "broker", "").entries == []
+    with_topic.alter("broker", "", ("SET", "log.roll.ms", "3"))
+    assert [info.name for info in described(with_topic, "broker", "").entries] == ["log.roll.ms"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,7 @@ def test_lists_can_be_appended_to_and_subtracted_from(with_topic: Any) -> None:
         ("topic", "t", ("APPEND", "segment.bytes", "1"), ErrorCode.INVALID_CONFIG, "not list"),
         ("topic", "t", ("MULTIPLY", "segment.bytes", "1"), ErrorCode.INVALID_REQUEST, "MULTIPLY"),
         ("broker", "0", ("SET", "node.id", "1"), ErrorCode.INVALID_REQUEST, "node.id"),
+        ("broker", "", ("SET", "num.partitions", "2"), ErrorCode.INVALID_REQUEST, "config file"),
         ("broker", "0", ("SET", "segment.bytes", "1"), ErrorCode.INVALID_CONFIG, "log.segment.bytes"),
     ],
 )

@@ -19,7 +19,7 @@ from shmbrokerd.controller.state import State
 
 NAMES = st.sampled_from(["a", "b", "a.b", "a_b", "c!", ""])
 COUNTS = st.integers(-2, 6)
-KEYS = st.sampled_from(["segment.bytes", "cleanup.policy", "log.segment.bytes", "num.partitions", "nope"])
+KEYS = st.sampled_from(["segment.bytes", "cleanup.policy", "log.segment.bytes", "log.roll.ms", "nope"])
 VALUES = st.sampled_from(["2000000", "3", "compact", "delete", "x", None])
 OPERATIONS = st.sampled_from(["SET", "DELETE", "APPEND", "SUBTRACT"])
 MAX_PARTITIONS = 12

@@ -39,9 +39,6 @@ def test_without_a_number_the_broker_decides(make_controller: Any) -> None:
     controller = make_controller("num.partitions=4")
     controller.create("t", partitions=-1)
     assert len(controller.state.topics["t"].partitions) == 4
-    controller.alter("broker", "", ("SET", "num.partitions", "2"))
-    controller.create("u", partitions=-1)
-    assert len(controller.state.topics["u"].partitions) == 2
 
 
 @pytest.mark.parametrize(
@@ -191,12 +188,17 @@ def test_a_topic_made_again_is_another_topic(controller: Any) -> None:
     assert controller.state.topics["t"].row.topic_id != first
 
 
-def test_unknown_doubled_and_forbidden_deletions_are_refused(controller: Any) -> None:
+def test_unknown_and_doubled_deletions_are_refused(controller: Any) -> None:
     controller.create("t")
     assert only(controller.do(m.DeleteTopics(["nope"]))).code == ErrorCode.UNKNOWN_TOPIC_OR_PART
     decision = controller.do(m.DeleteTopics(["t", "t"]))
     assert {outcome.code for outcome in decision.reply.outcomes} == {ErrorCode.INVALID_REQUEST}
-    controller.alter("broker", "0", ("SET", "delete.topic.enable", "false"))
+    assert "t" in controller.state.topics
+
+
+def test_deletions_may_be_switched_off(make_controller: Any) -> None:
+    controller = make_controller("delete.topic.enable=false")
+    controller.create("t")
     outcome = only(controller.do(m.DeleteTopics(["t"])))
     assert (outcome.code, "delete.topic.enable" in outcome.message) == (
         ErrorCode.TOPIC_DELETION_DISABLED,
@@ -248,10 +250,11 @@ def test_unknown_and_impossible_names_are_described_with_their_error(controller:
     ]
 
 
-def test_topics_are_created_on_first_use_only_if_both_sides_allow(controller: Any) -> None:
+def test_topics_are_created_on_first_use_only_if_both_sides_allow(make_controller: Any) -> None:
+    controller = make_controller()
     controller.create("t")
 
-    def missing(names: list[str] | None, allowed: bool) -> list[str] | None:
+    def missing(names: list[str] | None, allowed: bool, controller: Any = controller) -> list[str] | None:
         found = topics.missing_topics(controller.settings, m.DescribeTopics(names, allowed))
         return found and [spec.name for spec in found.topics]
 
@@ -259,5 +262,4 @@ def test_topics_are_created_on_first_use_only_if_both_sides_allow(controller: An
     assert missing(["t"], True) is None
     assert missing(None, True) is None
     assert missing(["u"], False) is None
-    controller.alter("broker", "", ("SET", "auto.create.topics.enable", "false"))
-    assert missing(["u"], True) is None
+    assert missing(["u"], True, make_controller("auto.create.topics.enable=false")) is None
