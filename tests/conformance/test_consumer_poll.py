@@ -187,7 +187,7 @@ def test_iteration(broker: Broker) -> None:
     broker.fill(topic, VALUES)
     consumer = broker.reader(topic)
     if broker.differs("iterable-consumer"):
-        seen = [message.value() for message, _ in zip(consumer, VALUES, strict=False)]
+        seen = [message.value() for _, message in zip(VALUES, consumer, strict=False)]
         assert seen == VALUES
     else:
         with pytest.raises(TypeError):
