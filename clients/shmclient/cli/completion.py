@@ -1,0 +1,19 @@
+"""Shell completion of what only the daemon knows."""
+
+from __future__ import annotations
+
+COMPLETION_TIMEOUT_S = 0.5
+"""Somebody has pressed Tab and waits."""
+
+
+def complete_topic(incomplete: str) -> list[str]:
+    """Names of topics that begin with ``incomplete``; none when no daemon answers at once."""
+    from shmclient.admin import AdminClient
+    from shmclient.errors import KafkaException
+
+    try:
+        with AdminClient({"log_level": 0}) as admin:
+            topics = admin.list_topics(timeout=COMPLETION_TIMEOUT_S).topics
+    except KafkaException:
+        return []
+    return sorted(name for name in topics if name.startswith(incomplete))

@@ -1,0 +1,169 @@
+"""The daemon or cluster that a command talks to, and its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from shmclient.cli.exit_codes import CliError, ExitCode, no_daemon
+
+if TYPE_CHECKING:
+    from shmclient import Consumer, Producer, TopicPartition
+    from shmclient.admin import AdminClient, TopicDescription
+
+LOCAL_CONNECT_TIMEOUT_S = 1.0
+"""A daemon of this host is there or it is not; a restart takes a fraction of this."""
+DELIVERY_TIMEOUT_MS = 30_000
+"""Somebody waits for the command: librdkafka's five minutes are for services."""
+CLIENT_ID = "shmbroker-cli"
+
+T = TypeVar("T")
+
+
+class Target:
+    """Made of the options that commands share.
+
+    Args:
+        bootstrap_server: None for the lookup rule of ``bootstrap.servers``.
+        timeout_s: longest wait for an answer.
+        properties: further client configuration, each ``key=value``.
+
+    Raises:
+        CliError: USAGE for a property without ``=``.
+    """
+
+    def __init__(
+        self, bootstrap_server: str | None, timeout_s: float, properties: Sequence[str] | None = None
+    ) -> None:
+        self.timeout_s = timeout_s
+        self._bootstrap_server = bootstrap_server
+        self._properties = dict(split_pair(text, "--property") for text in properties or ())
+        self._admin: AdminClient | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """False for a Kafka cluster."""
+        from shmclient.connection import is_local
+
+        return is_local(self._address())
+
+    def _address(self) -> str | None:
+        return self._properties.get("bootstrap.servers", self._bootstrap_server)
+
+    def config(self, **defaults: Any) -> dict[str, Any]:
+        """A client configuration; ``defaults`` have underscores for dots and yield to what the user said."""
+        from shmclient.connection import effective_bootstrap
+
+        config = {_dotted(key): value for key, value in defaults.items()}
+        return (
+            {"client.id": CLIENT_ID, "bootstrap.servers": effective_bootstrap(self._address())}
+            | config
+            | self._properties
+        )
+
+    @property
+    def admin(self) -> AdminClient:
+        """An AdminClient of a daemon that answers.
+
+        Raises:
+            CliError: NO_DAEMON.
+        """
+        if self._admin is None:
+            from shmclient.admin import AdminClient
+
+            admin = AdminClient(self.config())
+            self._check_reachable(admin)
+            self._admin = admin
+        return self._admin
+
+    def _check_reachable(self, admin: AdminClient) -> None:
+        from shmclient.errors import KafkaException
+
+        if not self.is_local:
+            return  # the first request says it, with confluent_kafka's words
+        try:
+            admin.cluster_id(timeout=min(self.timeout_s, LOCAL_CONNECT_TIMEOUT_S))
+        except KafkaException:
+            from shmclient.connection.bootstrap import where_looked
+
+            raise no_daemon(where_looked(self._address())) from None
+
+    def producer(self, **defaults: Any) -> Producer:
+        """A Producer, once the daemon is known to answer."""
+        from shmclient import Producer
+
+        _ = self.admin
+        return Producer(self.config(**{"delivery_timeout_ms": DELIVERY_TIMEOUT_MS} | defaults))
+
+    def consumer(self, group: str | None = None, **defaults: Any) -> Consumer:
+        """A Consumer, once the daemon is known to answer; without ``group`` it commits nothing."""
+        from shmclient import Consumer
+
+        _ = self.admin
+        settings: dict[str, Any] = {"group_id": group or CLIENT_ID, "enable_auto_commit": group is not None}
+        return Consumer(self.config(**settings | defaults))
+
+    def result(self, future: Future[T]) -> T:
+        """The result of an AdminClient's future.
+
+        Raises:
+            KafkaException: what the daemon refused.
+            CliError: NO_DAEMON when it did not answer in time.
+        """
+        from concurrent.futures import TimeoutError as FutureTimeoutError
+
+        try:
+            return future.result(self.timeout_s + 1.0)
+        except FutureTimeoutError:
+            raise CliError(
+                f"the daemon did not answer within {self.timeout_s:g} s", ExitCode.NO_DAEMON
+            ) from None
+
+    # --- topics --------------------------------------------------------------------------------------------
+
+    def describe_topic(self, topic: str) -> TopicDescription:
+        """Unlike list_topics this never creates the topic.
+
+        Raises:
+            KafkaException: UNKNOWN_TOPIC_OR_PART.
+        """
+        from shmclient import TopicCollection
+
+        futures = self.admin.describe_topics(TopicCollection([topic]), request_timeout=self.timeout_s)
+        return self.result(futures[topic])
+
+    def partitions(self, topic: str, wanted: Sequence[int] | None = None) -> list[TopicPartition]:
+        """The partitions of a topic, or the ``wanted`` ones.
+
+        Raises:
+            KafkaException: UNKNOWN_TOPIC_OR_PART.
+            CliError: NOT_FOUND for a partition that the topic does not have.
+        """
+        from shmclient import TopicPartition
+
+        numbers = sorted(info.id for info in self.describe_topic(topic).partitions)
+        for number in wanted or ():
+            if number not in numbers:
+                raise CliError(
+                    f"{topic} has no partition {number}: it has {len(numbers)}, from 0 to {numbers[-1]}",
+                    ExitCode.NOT_FOUND,
+                )
+        return [TopicPartition(topic, number) for number in (sorted(set(wanted)) if wanted else numbers)]
+
+
+def _dotted(name: str) -> str:
+    """The configuration key; those of callbacks have underscores."""
+    return name if name.startswith("on_") or name.endswith("_cb") else name.replace("_", ".")
+
+
+def split_pair(text: str, option: str, separator: str = "=") -> tuple[str, str]:
+    """``key=value`` as a pair.
+
+    Raises:
+        CliError: USAGE when there is no ``=`` or nothing before it.
+    """
+    key, found, value = text.partition(separator)
+    if not found or not key:
+        raise CliError(f"{option} takes KEY{separator}VALUE, not {text!r}", ExitCode.USAGE)
+    return key, value
