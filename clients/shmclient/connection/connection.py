@@ -94,6 +94,10 @@ class Connection:
                     self.disconnect()
                     if time.monotonic() >= deadline or fd_count == 0 and not _is_repeatable(body):
                         raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from None
+                except BaseException as error:
+                    if not isinstance(error, KafkaException):
+                        self.disconnect()  # Ctrl-C: the answer that is on its way belongs to nobody
+                    raise
 
     def _exchange(self, channel: Channel[Request, Response], body: RequestBody, deadline: float) -> object:
         correlation_id = next(self._correlation_ids)
@@ -155,7 +159,11 @@ class Connection:
 
     def disconnect(self) -> None:
         """Close the connection, if there is one; the next request makes a new one."""
+        if self._pid != os.getpid():
+            self._forget_parent()  # its lock may have been held by a thread that does not exist here
+            return
         with self._lock:
+            self._table = None
             if self._channel is not None:
                 self._channel.close()
                 self._channel = None

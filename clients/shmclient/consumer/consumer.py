@@ -509,7 +509,7 @@ class Consumer:
         if not offsets or not self._config.enable_auto_commit:
             return
         try:
-            self._offsets.commit(offsets, CLOSE_TIMEOUT_S if self._connection.check() else 0.0)
+            self._offsets.commit(offsets, CLOSE_TIMEOUT_S if self._offsets.is_daemon_there() else 0.0)
         except KafkaException as error:
             log.warning("offsets were not committed at close: %s", error.args[0].str())
 

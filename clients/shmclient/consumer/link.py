@@ -96,3 +96,4 @@ class Link:
     def close(self) -> None:
         self._detach()
         self.connection.disconnect()
+        self.table = None

@@ -104,10 +104,10 @@ class Offsets:
 
     def run_pending(self) -> None:
         """Send the commits that wait; while there is no daemon they go on waiting."""
-        while self._pending:
+        while self._pending and self.is_daemon_there():
             offsets = self._pending[0]
             try:
-                results = self._commit(offsets, 0.0 if not self._connection.check() else REQUEST_TIMEOUT_S)
+                results = self._commit(offsets, REQUEST_TIMEOUT_S)
                 error = next((r.error for r in results if r.error is not None), None)
             except KafkaException as failure:
                 error = failure.args[0]
@@ -117,6 +117,16 @@ class Offsets:
             self._pending.popleft()
             if self._config.on_commit is not None:
                 self.events.append((self._config.on_commit, (error, results)))
+
+    def is_daemon_there(self) -> bool:
+        """True when the daemon is connected or can be at once: a request is worth its wait then."""
+        if self._connection.check():
+            return True
+        try:
+            self._connection.table(0.0)
+        except KafkaException:
+            return False
+        return True
 
     def auto_commit(self, partitions: Iterable[AssignedPartition]) -> None:
         """Commit what was delivered, if the interval is over. Called when the application comes back for more, so all that was

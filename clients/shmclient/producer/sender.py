@@ -38,8 +38,9 @@ BULK_MAX_ROWS = 2000
 COLUMN_BYTES_PER_ROW = 12
 """Room a row takes in the columns beside its own bytes: value and key offsets, and padding shared by the batch."""
 
-IDLE_S = 60.0
-"""Longest sleep with nothing to do."""
+IDLE_S = 1.0
+"""Longest sleep with nothing to do. What produce() sends meanwhile wakes nobody, so this is also how late a record of a
+daemon that answers nothing can be found to have timed out."""
 BUSY_S = 0.05
 """Longest sleep with anything outstanding: bounds what a lost wake-up can delay, and how coarse time-outs are."""
 
@@ -438,6 +439,7 @@ class Sender:
 
     def expire(self, now: float) -> None:
         """Report records that are older than ``delivery.timeout.ms`` as timed out."""
+        before = self.undelivered()
         deadline = now - self._delivery_timeout_s
         error = KafkaError(KafkaError._MSG_TIMED_OUT)
         for request_id, batch in list(self._in_flight.items()):
@@ -452,6 +454,8 @@ class Sender:
                 self._drop_pending(partition, error)
         for topic in self.topics.values():
             self._expire_topic(topic, now, error)
+        if self.undelivered() != before:
+            self.lock.notify_all()  # a record without a callback leaves no report to notify of
 
     def _expire_topic(self, topic: TopicQueue, now: float, error: KafkaError) -> None:
         """Rows of a topic nobody could describe so far."""
@@ -503,3 +507,4 @@ class Sender:
                 batch.partition.in_flight -= 1
                 self._fail(batch, error)
             self._in_flight.clear()
+        self.lock.notify_all()
