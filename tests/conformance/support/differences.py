@@ -45,6 +45,12 @@ TABLE = (
         why="confluent_kafka documents `partition` as honoured; ours has no reason to refuse the rest",
     ),
     Difference(
+        "error-texts",
+        kafka="`KafkaError.str()` is librdkafka's text of the code, or what the broker said",
+        shm="the same origin (`Local:`, `Broker:`), other words, and what to do about it",
+        why="codes and names are the contract; a text can help more when it knows there is one host",
+    ),
+    Difference(
         "empty-group-id",
         kafka="`group.id=''` aborts the process",
         shm="ValueError, as for a missing `group.id`",
