@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--scratch-dir",
         type=Path,
         metavar="DIR",
-        help="with --exit-with-pid: a folder around the data dir, removed when that process has ended",
+        help="with --exit-with-pid: a folder around the data or runtime dir, removed when that process has ended",
     )
     parser.add_argument("--version", action="version", version=f"shmbrokerd {shmbroker.__version__}")
     return parser
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(argv)
     if options.scratch_dir is not None and not _is_scratch(options):
-        parser.error("--scratch-dir needs --exit-with-pid and a --data-dir inside of it")
+        parser.error("--scratch-dir needs --exit-with-pid and a --data-dir or --runtime-dir inside of it")
     return run(
         Options(
             options.data_dir,
@@ -69,11 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _is_scratch(options: argparse.Namespace) -> bool:
-    """A slip of the hand must not remove a folder that the daemon's data is not even in."""
-    if options.exit_with_pid is None or options.data_dir is None:
-        return False
+    """A slip of the hand must not remove a folder that has nothing to do with this daemon."""
     scratch: Path = options.scratch_dir.absolute()
-    return scratch in options.data_dir.absolute().parents
+    inside = [path for path in (options.data_dir, options.runtime_dir) if path is not None]
+    return options.exit_with_pid is not None and any(scratch in path.absolute().parents for path in inside)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ class EmbeddedBroker:
     def _arguments(self) -> list[str]:
         arguments = ["--data-dir", str(self.data_dir), "--runtime-dir", str(self.runtime_dir)]
         arguments += ["--log-level", self._log_level, "--exit-with-pid", str(os.getpid())]
-        if self._temporary is not None and self._given_data_dir is None:
+        if self._temporary is not None:
             arguments += ["--scratch-dir", str(self._temporary)]
         for key, value in self._config.items():
             arguments += ["--set", f"{key}={_config_text(value)}"]

@@ -139,17 +139,17 @@ def test_a_forked_child_that_ends_leaves_the_broker_alone():
 OWNER = """
 import sys
 from shmclient.testing import EmbeddedBroker
-broker = EmbeddedBroker()
+broker = EmbeddedBroker(data_dir=sys.argv[1] if len(sys.argv) > 1 else None)
 broker.start()
-print(broker.pid, broker.data_dir.parent, flush=True)
+print(broker.pid, broker.runtime_dir.parent, flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_broker_whose_owner_is_killed_stops_and_removes_its_folders(number: signal.Signals):
+def kill_owner(number: signal.Signals, *arguments: str) -> Path:
+    """Start a broker in another process, end that process, and return the temporary folder once the daemon has ended."""
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with owner:
         assert owner.stdout is not None
@@ -161,7 +161,17 @@ def test_a_broker_whose_owner_is_killed_stops_and_removes_its_folders(number: si
         assert select.select([pidfd], [], [], DEADLINE_S)[0]
         os.close(pidfd)
     assert_gone(processes)
-    assert not Path(folder).exists()
+    return Path(folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_broker_whose_owner_is_killed_stops_and_removes_its_folders(number: signal.Signals):
+    assert not kill_owner(number).exists()
+
+
+def test_a_broker_whose_owner_is_killed_keeps_a_data_dir_that_was_given(tmp_path: Path):
+    assert not kill_owner(signal.SIGKILL, str(tmp_path / "data")).exists()
+    assert (tmp_path / "data" / "meta.properties").exists()
 
 
 def test_a_long_temporary_path_is_replaced_by_a_short_one(tmp_path: Path, monkeypatch):
