@@ -43,7 +43,7 @@ class BrokerSpawner(NamedTuple):
 
     def _command(self, module: str, channel_fd: int) -> list[str]:
         return [
-            *(sys.executable, "-m", module),
+            *(sys.executable, "-P", "-m", module),  # -P: what lies in the working directory is not imported
             *("--channel-fd", str(channel_fd)),
             *("--doorbell-fd", str(self.doorbell_fd)),
             *("--table", str(self.table_path)),

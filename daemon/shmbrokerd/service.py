@@ -71,11 +71,11 @@ class Service:
         self._started_at = time.monotonic()
 
     async def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, until the owner ends, or until the broker process cannot be kept
+        """Serve until SIGTERM, SIGINT or SIGHUP, until the owner ends, or until the broker process cannot be kept
         running; the exit status."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, stop.set)
         if self._owner is not None:
             loop.add_reader(self._owner.pidfd, stop.set)

@@ -129,7 +129,7 @@ def test_starting_on_an_empty_folder_is_fast(start_daemon: Any, folder: Path) ->
 # --- stop --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_the_daemon_and_leaves_nothing_behind(
     daemon: Any, pid_exists: Any, number: signal.Signals
 ) -> None:

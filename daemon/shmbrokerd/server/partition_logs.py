@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -249,10 +250,14 @@ class PartitionLogs:
         trash = path.with_name(f"{_TRASH_PREFIX}{os.getpid()}.{next(self._trash_names)}")
         with contextlib.suppress(OSError):
             path.rename(trash)
-            asyncio.get_running_loop().run_in_executor(None, _remove_tree, trash)
+            # A daemon thread: stopping does not wait for it, and the next start sweeps what is left.
+            threading.Thread(target=_remove_tree, args=(trash,), name="remove-log", daemon=True).start()
 
 
 def _remove_tree(path: Path) -> None:
-    import shutil
+    import shutil  # only deletions pay for this import
 
-    shutil.rmtree(path, ignore_errors=True)
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,31 @@
+"""The import list proves that the controller only decides."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import shmbrokerd.controller
+
+FOLDER = Path(shmbrokerd.controller.__file__).parent
+ALLOWED_STDLIB = {"__future__", "base64", "collections", "enum", "re", "typing"}
+ALLOWED_OWN = ("shmbroker.", "shmbrokerd.controller.")
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.name)
+def test_no_clock_file_socket_or_thread_is_imported(path: Path) -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            imported.add(node.module)
+    impure = {
+        name
+        for name in imported
+        if name.split(".")[0] in sys.stdlib_module_names and name.split(".")[0] not in ALLOWED_STDLIB
+    }
+    others = {name for name in imported if name.split(".")[0] not in sys.stdlib_module_names}
+    assert impure == set()
+    assert {name for name in others if not f"{name}.".startswith(ALLOWED_OWN)} <= {"msgspec"}
