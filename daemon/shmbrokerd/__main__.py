@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import shmbroker
+from shmbroker.directories import default_data_dir, default_runtime_dir
 from shmbrokerd.main import Options, run
 
 
@@ -18,9 +19,14 @@ def build_parser() -> argparse.ArgumentParser:
         description="Broker daemon for the processes of one host: Kafka's model over shared memory.",
     )
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="logs and metadata (default: %(default)s)"
+        "--data-dir", type=Path, metavar="DIR", help=f"logs and metadata (default: {default_data_dir()})"
     )
-    parser.add_argument("--runtime-dir", type=Path, metavar="DIR", help="control socket and shared files")
+    parser.add_argument(
+        "--runtime-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"control socket and shared files (default: {default_runtime_dir()})",
+    )
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="configuration file; keys are Kafka's"
     )
@@ -56,17 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.scratch_dir is not None and not _is_scratch(options):
         parser.error("--scratch-dir needs --exit-with-pid and a --data-dir or --runtime-dir inside of it")
-    return run(
-        Options(
-            options.data_dir,
-            options.runtime_dir,
-            options.config,
-            options.settings,
-            options.log_level,
-            options.exit_with_pid,
-            options.scratch_dir,
+    try:
+        return run(
+            Options(
+                options.data_dir,
+                options.runtime_dir,
+                options.config,
+                options.settings,
+                options.log_level,
+                options.exit_with_pid,
+                options.scratch_dir,
+            )
         )
-    )
+    except KeyboardInterrupt:  # Ctrl-C before the service has taken the signals over
+        return 128 + signal.SIGINT
 
 
 def _is_scratch(options: argparse.Namespace) -> bool:
