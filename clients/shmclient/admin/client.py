@@ -25,6 +25,7 @@ from shmclient.config import merge_arguments, parse_config
 from shmclient.connection import Connection
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.remote import hand_over
 from shmclient.topic_partition import TopicPartition
 from shmclient.types import IsolationLevel, TopicCollection
 
@@ -49,7 +50,10 @@ class AdminClient:
     """
 
     def __init__(self, conf: dict[str, Any], **kwargs: Any) -> None:
-        self._config = parse_config(merge_arguments((conf,), kwargs), "admin")
+        given = merge_arguments((conf,), kwargs)
+        if hand_over(self, "admin", given):
+            return
+        self._config = parse_config(given, "admin")
         self._connection = Connection(self._config.bootstrap_servers, self._config.client_id)
         self._worker = Worker(f"shmclient-admin-{id(self):x}")
         self._events: queue.SimpleQueue[KafkaError] = queue.SimpleQueue()

@@ -22,6 +22,7 @@ from shmclient.consumer.partitions import AssignedPartition
 from shmclient.consumer.watermarks import Watermarks
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.message import Message
+from shmclient.remote import hand_over
 from shmclient.topic_partition import OFFSET_INVALID, OFFSET_STORED, TopicPartition
 
 READY_RECORDS = 500
@@ -46,7 +47,10 @@ class Consumer:
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        config: ClientConfig = parse_config(merge_arguments(args, kwargs), "consumer")
+        given = merge_arguments(args, kwargs)
+        if hand_over(self, "consumer", given):
+            return
+        config: ClientConfig = parse_config(given, "consumer")
         for warning in config.warnings:
             log.warning("%s", warning)
         self._config = config

@@ -18,10 +18,10 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.producer.background import Background
-from shmclient.producer.batches import row_size
-from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue
+from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
 from shmclient.producer.reports import Reports
 from shmclient.producer.sender import Sender
+from shmclient.remote import hand_over
 
 SMALL_BYTES = 16 * 1024
 """Values up to this size are counted against ``queue.buffering.max.kbytes`` when they are dealt out and not one by one."""
@@ -47,7 +47,10 @@ class Producer:
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._config: ClientConfig = parse_config(merge_arguments(args, kwargs), "producer")
+        given = merge_arguments(args, kwargs)
+        if hand_over(self, "producer", given):
+            return
+        self._config: ClientConfig = parse_config(given, "producer")
         for warning in self._config.warnings:
             log.warning("%s", warning)
         self._is_closed = False

@@ -1,0 +1,106 @@
+"""`RemoteAdminClient`: an admin client of a Kafka cluster."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shmclient.admin.client import AdminClient
+from shmclient.admin.metadata import ClusterMetadata, GroupMetadata
+from shmclient.remote import forks
+from shmclient.remote.configuration import remote_configuration
+from shmclient.remote.values import ask, call, confluent_admin
+
+REQUESTS = (
+    "create_topics",
+    "delete_topics",
+    "create_partitions",
+    "describe_topics",
+    "describe_configs",
+    "incremental_alter_configs",
+    "delete_records",
+    "list_offsets",
+    "describe_cluster",
+    "list_consumer_groups",
+    "describe_consumer_groups",
+    "delete_consumer_groups",
+    "list_consumer_group_offsets",
+    "alter_consumer_group_offsets",
+    "elect_leaders",
+    "create_acls",
+    "describe_acls",
+    "delete_acls",
+    "describe_user_scram_credentials",
+    "alter_user_scram_credentials",
+)
+"""Calls that return futures. Those on ACLs and SCRAM credentials take confluent_kafka.admin's own value types."""
+
+
+class RemoteAdminClient(AdminClient):
+    """As `AdminClient`, on confluent_kafka's. `AdminClient` turns into it where ``bootstrap.servers`` names a cluster."""
+
+    def _attach(self, given: Mapping[str, Any], address: str) -> None:
+        self._is_closed = False
+        self._kafka = call(confluent_admin.AdminClient, remote_configuration(given, address))
+        forks.watch(self)
+
+    def __exit__(self, *exception: Any) -> None:
+        call(self._kafka.__exit__, *exception)
+        self._is_closed = True
+
+    def __len__(self) -> int:
+        return len(self._kafka)
+
+    def poll(self, timeout: float) -> int:
+        served: int = call(self._kafka.poll, timeout)
+        return served
+
+    def set_sasl_credentials(self, username: str, password: str) -> None:
+        call(self._kafka.set_sasl_credentials, username, password)
+
+    def alter_configs(self, resources: Any, **options: Any) -> Any:
+        warnings.warn(
+            "alter_configs has been deprecated. Use incremental_alter_configs instead.",
+            category=DeprecationWarning,
+            stacklevel=2,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it would name this file as the caller
+            return self._request("alter_configs", resources, **options)
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
+        metadata: ClusterMetadata = ask(self._kafka.list_topics, topic, timeout)
+        return metadata
+
+    def list_groups(self, group: str | None = None, timeout: float = -1) -> list[GroupMetadata]:
+        """The groups of the cluster, or one of them."""
+        groups: list[GroupMetadata] = ask(self._kafka.list_groups, group, timeout)
+        return groups
+
+    def cluster_id(self, timeout: float = -1) -> str:
+        cluster_id: str = call(self._kafka.cluster_id, timeout)
+        return cluster_id
+
+    def _request(self, name: str, *args: Any, **options: Any) -> Any:
+        """Send a request; its futures are found under the very objects that the program gave."""
+        given = {option: value for option, value in options.items() if value is not None}
+        futures = ask(getattr(self._kafka, name), *args, **given)
+        if not isinstance(futures, dict):
+            return futures
+        asked = {item: item for item in args[0]} if args and isinstance(args[0], list | dict) else {}
+        return {asked.get(key, key): future for key, future in futures.items()}
+
+
+def _request(name: str) -> Callable[..., Any]:
+    def request(self: RemoteAdminClient, *args: Any, **options: Any) -> Any:
+        return self._request(name, *args, **options)
+
+    request.__name__ = name
+    request.__qualname__ = f"{RemoteAdminClient.__name__}.{name}"
+    request.__doc__ = getattr(getattr(AdminClient, name, None), "__doc__", None)
+    return request
+
+
+for _name in REQUESTS:
+    setattr(RemoteAdminClient, _name, _request(_name))
