@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import shmbroker
-from shmbroker.directories import default_data_dir, default_runtime_dir
 from shmbrokerd.main import Options, run
 
 
@@ -19,13 +18,18 @@ def build_parser() -> argparse.ArgumentParser:
         description="Broker daemon for the processes of one host: Kafka's model over shared memory.",
     )
     parser.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help=f"logs and metadata (default: {default_data_dir()})"
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="logs and metadata (default: /var/lib/shmbroker as root or service user, else"
+        " $XDG_STATE_HOME/shmbroker)",
     )
     parser.add_argument(
         "--runtime-dir",
         type=Path,
         metavar="DIR",
-        help=f"control socket and shared files (default: {default_runtime_dir()})",
+        help="control socket and shared files (default: /run/shmbroker as root or service user, else"
+        " $XDG_RUNTIME_DIR/shmbroker)",
     )
     parser.add_argument(
         "--config", type=Path, metavar="FILE.toml", help="configuration file; keys are Kafka's"
