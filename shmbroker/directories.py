@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from shmbroker.errors import BrokerError, ErrorCode
+
 SERVICE_USER = "shmbroker"
 SYSTEM_DATA_DIR = Path("/var/lib/shmbroker")
 SYSTEM_RUNTIME_DIR = Path("/run/shmbroker")
@@ -31,9 +33,21 @@ def is_system_user() -> bool:
 
 
 def user_data_dir() -> Path:
+    """Of the user's own daemon.
+
+    Raises:
+        BrokerError: KAFKA_STORAGE_ERROR for a user without a home (a bare uid in a container).
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    return base / "shmbroker"
+    if state.startswith("/"):
+        return Path(state) / "shmbroker"
+    try:
+        return Path.home() / ".local" / "state" / "shmbroker"
+    except RuntimeError:
+        raise BrokerError(
+            ErrorCode.KAFKA_STORAGE_ERROR,
+            f"uid {os.geteuid()} has no home directory and XDG_STATE_HOME is not set; give --data-dir",
+        ) from None
 
 
 def user_runtime_dir() -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from shmbroker import directories
+from shmbroker.errors import BrokerError
 
 
 @pytest.fixture
@@ -40,6 +41,15 @@ def test_xdg_directories_are_followed_when_absolute(user: Path, monkeypatch: pyt
     assert directories.default_runtime_dir() == Path("/r/shmbroker")
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert directories.default_data_dir() == user / ".local/state/shmbroker"
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(BrokerError, match="--data-dir"):
+        directories.default_data_dir()
 
 
 def test_clients_look_for_the_systems_daemon_first(user: Path) -> None:
