@@ -91,7 +91,8 @@ class Sessions:
         except BrokerGoneError:
             pass  # its regions went with it
         except BrokerError as error:
-            log.warning("detaching session %d: %s", session.session_id, error)
+            if error.code != ErrorCode.BROKER_NOT_AVAILABLE:  # there, too, they are gone
+                log.warning("detaching session %d: %s", session.session_id, error)
         finally:
             self._release(session)
 
