@@ -136,15 +136,6 @@ _OWN = [
     ),
     # --- storage --------------------------------------------------------------------------------------------
     ConfigKey(
-        "log.lmdb.max.readers",
-        _INT,
-        2048,
-        "Threads of all processes that read one segment at once.",
-        minimum=64,
-        maximum=65536,
-        reason="64 bytes a slot: four for each of 512 clients in 128 KiB a segment.",
-    ),
-    ConfigKey(
         "metadata.max.bytes",
         _LONG,
         1024 * _MIB,
@@ -209,8 +200,5 @@ def _topic_default(topic_key: ConfigKey) -> ConfigKey:
 BROKER_KEYS: dict[str, ConfigKey] = {
     key.name: key for key in [*_OWN, *(_topic_default(topic_key) for topic_key in TOPIC_KEYS.values())]
 }
-
-BROKER_PROCESS_KEYS = ("log.lmdb.max.readers",)
-"""What a broker process is told at its start; everything else reaches it with a partition's settings."""
 
 assert BROKER_KEYS["session.ring.max.bytes"].default >= 2 * MAX_MESSAGE_BYTES_LIMIT  # type: ignore[operator]
