@@ -18,7 +18,8 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.producer.background import Background
-from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
+from shmclient.producer.batches import row_size
+from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue
 from shmclient.producer.reports import Reports
 from shmclient.producer.sender import Sender
 from shmclient.remote import hand_over
