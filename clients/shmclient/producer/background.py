@@ -34,6 +34,11 @@ REQUEST_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 0.0
 """One look for the daemon in each turn: expiries must not wait for it."""
 RECONNECT_S = 0.02
+BUSY_PUMPS = 4
+"""Pumps by the application since the thread last looked that make it think the application drives the sending itself."""
+BUSY_SLEEP_S = 0.003
+"""How long the thread then leaves it alone. The broker need not ring for every answer meanwhile; the price is that the last
+records of a burst may wait this long."""
 BATCH_OVERHEAD_BYTES = 64 * 1024
 """Columns and header of a batch beyond the bytes of its records."""
 
@@ -53,6 +58,7 @@ class Background:
         self._is_down = False
         self._cluster_id: str | None = None
         self._described_at = 0.0
+        self._seen_pumps = 0
 
     # --- from the application's thread ---------------------------------------------------------------------
 
@@ -179,13 +185,17 @@ class Background:
 
     def _sleep(self, deadline: float) -> None:
         timeout_s = max(0.0, deadline - time.monotonic())
-        sender = self._sender
-        attachment = sender.attachment
-        if attachment is not None:
-            attachment.sleep_unless(attachment.completions.has_entries, timeout_s)
-        else:
+        attachment = self._sender.attachment
+        if attachment is None or self._is_driven_by_application():
             poller = select.poll()
             poller.register(self._nudge_fd, select.POLLIN)
-            poller.poll(timeout_s * 1000)
+            poller.poll((timeout_s if attachment is None else min(timeout_s, BUSY_SLEEP_S)) * 1000)
+        else:
+            attachment.sleep_unless(attachment.completions.has_entries, timeout_s)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._nudge_fd)
+
+    def _is_driven_by_application(self) -> bool:
+        sender = self._sender
+        pumps, self._seen_pumps = sender.pumps - self._seen_pumps, sender.pumps
+        return pumps >= BUSY_PUMPS and not sender.waiters

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Any
 
 from shmbroker.records.builder import Columns, ProducerStamp, build_batch, restamp
 from shmbroker.records.layout import Codec
-from shmclient.producer.queues import PartitionQueue, Row
+from shmclient.producer.queues import Chunk, PartitionQueue
 
 _BARE = (None, -1, 0, None, None)
 """What a bare value stands for, after its value: no key, any partition, no timestamp, headers, callback."""
@@ -62,50 +61,19 @@ class ProducerBatch:
         self.sequence = producer.base_sequence
 
 
-def sizes_of(rows: list[Row]) -> list[int]:
-    """Bytes of each row's key, value and headers."""
-    if set(map(type, rows)) == {bytes}:
-        return list(map(len, rows))
-    return [len(row) if type(row) is bytes else row_size(row) for row in rows]
-
-
-def row_size(row: tuple[Any, ...]) -> int:
-    value, key, _partition, _timestamp, headers, _callback = row
-    size = (0 if value is None else len(value)) + (0 if key is None else len(key))
-    if headers:
-        size += sum(len(name) + (0 if content is None else len(content)) for name, content in headers)
-    return size
-
-
-def rows_within(rows: list[Row], max_rows: int, max_bytes: int) -> tuple[int, int]:
-    """(rows, bytes) of the longest start of ``rows`` within both limits; at least one row."""
-    sizes = sizes_of(rows if len(rows) <= max_rows else rows[:max_rows])
-    total = sum(sizes)
-    if total <= max_bytes:
-        return len(sizes), total
-    count = next(index for index, end in enumerate(accumulate(sizes)) if end > max_bytes)
-    return (count, sum(sizes[:count])) if count else (1, sizes[0])
-
-
 def make_batch(
-    partition: PartitionQueue,
-    rows: list[Row],
-    stamps: list[tuple[int, int]],
-    size: int,
-    producer: ProducerStamp,
-    codec: Codec,
-    level: int,
-    created_at: float,
+    partition: PartitionQueue, chunks: list[Chunk], producer: ProducerStamp, codec: Codec, level: int
 ) -> ProducerBatch:
-    """Pack ``rows``.
+    """Pack the rows of ``chunks``, which is not empty.
 
     Raises:
         BrokerError: UNSUPPORTED_COMPRESSION_TYPE when the codec's package is missing.
     """
+    first = chunks[0]
+    rows = first.rows if len(chunks) == 1 else [row for chunk in chunks for row in chunk.rows]
     timestamps: list[int] | None = None
-    stamp = stamps[0][1]
-    if any(other != stamp for _, other in stamps):
-        timestamps = [ms for count, ms in stamps for ms in [ms] * count]
+    if any(chunk.stamp_ms != first.stamp_ms for chunk in chunks):
+        timestamps = [ms for chunk in chunks for ms in [chunk.stamp_ms] * len(chunk.rows)]
     kept: list[tuple[Any, ...]] | None = None
     if set(map(type, rows)) == {bytes}:
         columns = Columns(rows, None, timestamps)
@@ -113,19 +81,20 @@ def make_batch(
         full = [row if type(row) is tuple else (row, *_BARE) for row in rows]
         values, keys, _partitions, given, headers, callbacks = zip(*full, strict=True)
         if any(given):
-            implied = timestamps or [stamp] * len(rows)
+            implied = timestamps or [first.stamp_ms] * len(rows)
             timestamps = [ms or default for ms, default in zip(given, implied, strict=True)]
         if any(callbacks):
             kept = full
         columns = Columns(
             values,
-            None if not any(key is not None for key in keys) else keys,
+            None if set(keys) == {None} else keys,
             timestamps,
             headers if any(headers) else None,
         )
-    base = timestamps[0] if timestamps else stamp
+    base = timestamps[0] if timestamps else first.stamp_ms
     header, body = build_batch(columns, base, producer, codec, level)
-    batch = ProducerBatch(partition, header, body, len(rows), size, producer.base_sequence, created_at)
+    size = sum(chunk.size for chunk in chunks)
+    batch = ProducerBatch(partition, header, body, len(rows), size, producer.base_sequence, first.queued_at)
     batch.rows = kept
     batch.timestamps = timestamps or base
     return batch

@@ -18,8 +18,7 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.producer.background import Background
-from shmclient.producer.batches import row_size
-from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue
+from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
 from shmclient.producer.reports import Reports
 from shmclient.producer.sender import Sender
 from shmclient.remote import hand_over
@@ -291,6 +290,7 @@ class Producer:
         sender = self._sender
         self._check_open()
         with sender.lock:
+            sender.pumps += 1
             sender.pump()
             is_full = sender.is_full()
             needs_thread = sender.attachment is None or not queue.partitions or self._config.linger_ms
@@ -308,19 +308,21 @@ class Producer:
     def poll(self, timeout: float = -1) -> int:
         """Serve delivery reports and errors; returns how many callbacks were called.
 
-        Waits up to ``timeout`` seconds (-1: for ever) for the first one.
+        Waits up to ``timeout`` seconds (-1: for ever) for the first one, or, if the queue was full, for room in it.
         """
         self._check_open()
         reports, sender = self._reports, self._sender
         deadline = _deadline(timeout)
         with sender.lock:
             sender.pump()
+            was_full = sender.is_full()
             while reports.is_empty():
+                if was_full and not sender.is_full():
+                    break  # who polls with a full queue wants to go on producing
                 remaining = _remaining(deadline)
                 if remaining is not None and remaining <= 0:
                     break
-                self._background.start()
-                sender.lock.wait(remaining)
+                self._wait(remaining)
         return reports.serve()
 
     def flush(self, timeout: float = -1) -> int:
@@ -344,13 +346,21 @@ class Producer:
                     left = sender.queued()
                     if not left or (remaining is not None and remaining <= 0):
                         return left
-                    self._background.start()
-                    if sender.attachment is None:
-                        self._background.nudge()
-                    sender.lock.wait(remaining)
+                    self._wait(remaining)
         finally:
             with sender.lock:
                 sender.end_flush()
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """Wait, with the lock held, until something was answered."""
+        sender = self._sender
+        self._background.start()
+        self._background.nudge()
+        sender.waiters += 1
+        try:
+            sender.lock.wait(timeout_s)
+        finally:
+            sender.waiters -= 1
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
         """Give up queued records (reported as _PURGE_QUEUE) and those under way (_PURGE_INFLIGHT, outcome unknown)."""

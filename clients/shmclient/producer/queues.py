@@ -7,38 +7,43 @@ holds the sender's lock.
 
 from __future__ import annotations
 
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
-
-from shmbroker.partitioners import HASHES_NULL_KEYS, KEY_HASHES
-from shmclient.config.client_config import Partitioner
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeAlias
 
 Row: TypeAlias = Any
 FIELDS = VALUE, KEY, PARTITION, TIMESTAMP, HEADERS, CALLBACK = range(6)
 UNASSIGNED = -1
 """librdkafka's PARTITION_UA: the partitioner chooses."""
 
-HASH_CACHE_ENTRIES = 65_536
-"""Keys whose hash is remembered: a working set of devices or users fits, and it costs some 10 MB when full."""
+
+class Chunk(NamedTuple):
+    """Rows dealt to a partition in one go. They share a timestamp (``stamp_ms``) unless a row has its own."""
+
+    rows: Sequence[Row]
+    size: int
+    """Bytes of keys, values and headers."""
+    stamp_ms: int
+    queued_at: float
+    """On the monotonic clock."""
 
 
 class PartitionQueue:
     """What waits for one partition, and what the broker has yet to answer."""
 
     __slots__ = (
+        "chunks",
         "epoch",
         "in_flight",
         "next_sequence",
         "number",
-        "pending",
-        "queued_at",
+        "pending_bytes",
+        "pending_rows",
         "retries",
         "retry_at",
         "slot",
-        "stamps",
         "topic",
     )
 
@@ -46,11 +51,9 @@ class PartitionQueue:
         self.topic = topic
         self.number = number
         self.slot = slot
-        self.pending: list[Row] = []
-        self.stamps: list[tuple[int, int]] = []
-        """(rows, ms since the epoch) of the dealings that make up ``pending``, in order."""
-        self.queued_at = 0.0
-        """When the oldest pending row was dealt here, on the monotonic clock."""
+        self.chunks: deque[Chunk] = deque()
+        self.pending_rows = 0
+        self.pending_bytes = 0
         self.retries: deque[Any] = deque()
         """Batches to be sent again before anything new, in the order of their sequences."""
         self.retry_at = 0.0
@@ -58,35 +61,71 @@ class PartitionQueue:
         self.next_sequence = 0
         self.epoch = 0
 
-    def add(self, rows: list[Row], stamp_ms: int, now: float) -> None:
-        if not self.pending:
-            self.queued_at = now
-        self.pending += rows
-        self.stamps.append((len(rows), stamp_ms))
+    def add(self, chunk: Chunk) -> None:
+        self.chunks.append(chunk)
+        self.pending_rows += len(chunk.rows)
+        self.pending_bytes += chunk.size
 
-    def take(self, count: int, now: float) -> tuple[list[Row], list[tuple[int, int]]]:
-        """Take the first ``count`` rows off, with their stamps."""
-        if count >= len(self.pending):
-            rows, self.pending = self.pending, []
-            stamps, self.stamps = self.stamps, []
-            return rows, stamps
-        rows = self.pending[:count]
-        del self.pending[:count]
-        self.queued_at = now
-        stamps = []
-        while count:
-            size, stamp = self.stamps[0]
-            part = min(size, count)
-            stamps.append((part, stamp))
-            if part == size:
-                del self.stamps[0]
-            else:
-                self.stamps[0] = (size - part, stamp)
-            count -= part
-        return rows, stamps
+    @property
+    def queued_at(self) -> float:
+        """Since when the oldest pending row waits."""
+        return self.chunks[0].queued_at
+
+    def take(self, max_rows: int, max_bytes: int) -> list[Chunk]:
+        """Take chunks off the front that fit both limits together; one that does not fit by itself is split, down to one
+        row."""
+        taken: list[Chunk] = []
+        rows = size = 0
+        while self.chunks:
+            chunk = self.chunks[0]
+            if rows + len(chunk.rows) > max_rows or size + chunk.size > max_bytes:
+                if taken:
+                    break
+                chunk, rest = split_chunk(chunk, max_rows, max_bytes)
+                self.chunks[0] = rest
+                taken.append(chunk)
+                rows, size = len(chunk.rows), chunk.size
+                if not rest.rows:
+                    self.chunks.popleft()
+                break
+            taken.append(self.chunks.popleft())
+            rows += len(chunk.rows)
+            size += chunk.size
+        self.pending_rows -= rows
+        self.pending_bytes -= size
+        return taken
+
+    def take_all(self) -> list[Chunk]:
+        return self.take(self.pending_rows, self.pending_bytes)
 
     def is_idle(self) -> bool:
-        return not (self.pending or self.retries or self.in_flight)
+        return not (self.chunks or self.retries or self.in_flight)
+
+
+def split_chunk(chunk: Chunk, max_rows: int, max_bytes: int) -> tuple[Chunk, Chunk]:
+    """Cut ``chunk`` after the last row that is within both limits, at least after the first."""
+    sizes = sizes_of(chunk.rows[:max_rows])
+    count = next((i for i, end in enumerate(accumulate(sizes)) if end > max_bytes), len(sizes)) or 1
+    size = sum(sizes[:count])
+    return (
+        chunk._replace(rows=chunk.rows[:count], size=size),
+        chunk._replace(rows=chunk.rows[count:], size=chunk.size - size),
+    )
+
+
+def sizes_of(rows: Sequence[Row]) -> list[int]:
+    """Bytes of each row's key, value and headers."""
+    if set(map(type, rows)) == {bytes}:
+        return list(map(len, rows))
+    return [len(row) if type(row) is bytes else row_size(row) for row in rows]
+
+
+def row_size(row: tuple[Any, ...]) -> int:
+    value, key, _partition, _timestamp, headers, _callback = row
+    size = (0 if value is None else len(value)) + (0 if key is None else len(key))
+    if headers:
+        size += sum(len(name) + (0 if content is None else len(content)) for name, content in headers)
+    return size
 
 
 class TopicQueue:
@@ -125,91 +164,3 @@ class TopicQueue:
         rows = self.rows[:count]
         del self.rows[:count]
         return rows
-
-
-class Dealer:
-    """Deals rows out to the partitions of their topic as ``partitioner`` says."""
-
-    def __init__(self, partitioner: str | Partitioner, seed: int | None = None) -> None:
-        self._random = random.Random(seed)
-        self._callable = partitioner if callable(partitioner) else None
-        self._key_hash = None if callable(partitioner) else KEY_HASHES.get(partitioner)
-        self._hashes_null = partitioner in HASHES_NULL_KEYS
-        # CRC32's partitioner treats an empty key like no key (librdkafka's consistent_random).
-        self._empty_is_null = partitioner == "consistent_random"
-        self._hashes: dict[bytes, int] = {}
-
-    def deal(self, topic: TopicQueue, rows: list[Row]) -> list[Row]:
-        """Add ``rows`` to the queues of their partitions; returns those whose partition does not exist."""
-        now, stamp_ms = time.monotonic(), time.time_ns() // 1_000_000
-        if set(map(type, rows)) == {bytes} and self._callable is None and not self._hashes_null:
-            self._next_sticky(topic).add(rows, stamp_ms, now)
-            return []
-        buckets: dict[int, list[Row]] = {}
-        for number, row in zip(self._partitions_of(topic, rows), rows, strict=True):
-            bucket = buckets.get(number)
-            if bucket is None:
-                buckets[number] = [row]
-            else:
-                bucket.append(row)
-        unknown: list[Row] = []
-        for number, bucket in buckets.items():
-            if 0 <= number < len(topic.partitions):
-                topic.partitions[number].add(bucket, stamp_ms, now)
-            else:
-                unknown += bucket
-        return unknown
-
-    def _partitions_of(self, topic: TopicQueue, rows: list[Row]) -> Sequence[int]:
-        keys = [row[KEY] if type(row) is tuple else None for row in rows]
-        chosen = self._by_key(topic, keys)
-        if any(type(row) is tuple and row[PARTITION] != UNASSIGNED for row in rows):
-            return [
-                row[PARTITION] if type(row) is tuple and row[PARTITION] != UNASSIGNED else number
-                for row, number in zip(rows, chosen, strict=True)
-            ]
-        return chosen
-
-    def _by_key(self, topic: TopicQueue, keys: list[bytes | None]) -> Sequence[int]:
-        count = len(topic.partitions)
-        if self._callable is not None:
-            return [self._callable(key, count) for key in keys]
-        if self._key_hash is None:
-            return [self._random.randrange(count) for _ in keys]
-        if self._hashes_null:
-            return self._hash([key or b"" for key in keys], count)
-        is_null = (lambda key: not key) if self._empty_is_null else (lambda key: key is None)
-        if not any(map(is_null, keys)):
-            return self._hash(keys, count)  # type: ignore[arg-type]
-        sticky = self._next_sticky(topic).number
-        hashed = iter(self._hash([key for key in keys if not is_null(key)], count))  # type: ignore[misc]
-        return [sticky if is_null(key) else next(hashed) for key in keys]
-
-    def _hash(self, keys: list[bytes], count: int) -> list[int]:
-        cache = self._hashes
-        hashes = list(map(cache.get, keys))
-        if None in hashes:
-            assert self._key_hash is not None
-            missing = list({key for key, known in zip(keys, hashes, strict=True) if known is None})
-            fresh = dict(zip(missing, self._key_hash(missing), strict=True))
-            if len(cache) + len(fresh) > HASH_CACHE_ENTRIES:
-                cache.clear()
-            hashes = [fresh[key] if known is None else known for key, known in zip(keys, hashes, strict=True)]
-            if len(fresh) <= HASH_CACHE_ENTRIES:
-                cache.update(fresh)
-        return [value % count for value in hashes]  # type: ignore[operator]
-
-    def _next_sticky(self, topic: TopicQueue) -> PartitionQueue:
-        """The partition for keyless rows (KIP-480): all of one dealing go together, so that batches are full, and the next
-        dealing goes to another partition, one with nothing under way where there is one."""
-        partitions = topic.partitions
-        if topic.sticky < 0:
-            topic.sticky = self._random.randrange(len(partitions))
-        for step in range(1, len(partitions) + 1):
-            number = (topic.sticky + step) % len(partitions)
-            if partitions[number].is_idle():
-                break
-        else:
-            number = (topic.sticky + 1) % len(partitions)
-        topic.sticky = number
-        return partitions[number]

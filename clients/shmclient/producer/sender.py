@@ -20,14 +20,14 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.producers import REMEMBERED_BATCHES, next_sequence
 from shmbroker.protocol.messages import TopicInfo
 from shmbroker.records.builder import ProducerStamp
-from shmbroker.records.layout import HEADER_BYTES, Codec
+from shmbroker.records.layout import Codec
 from shmbroker.shm.completions import Completion
-from shmbroker.shm.ring import max_batch_bytes
 from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, error_text, from_broker_error
-from shmclient.producer.batches import ProducerBatch, make_batch, rows_within
-from shmclient.producer.queues import PARTITION, UNASSIGNED, Dealer, PartitionQueue, Row, TopicQueue
+from shmclient.producer.batches import ProducerBatch, make_batch
+from shmclient.producer.dealer import Dealer
+from shmclient.producer.queues import PARTITION, UNASSIGNED, Chunk, PartitionQueue, TopicQueue, sizes_of
 from shmclient.producer.reports import BatchReport, Reports, RowReport
 
 MAX_IN_FLIGHT = REMEMBERED_BATCHES
@@ -35,8 +35,8 @@ BULK_BYTES = 192 * 1024
 """What a busy producer gathers before it deals and packs inline: batches of this size stay in the CPU's L2 cache from
 the join to the copy into the ring."""
 BULK_MAX_ROWS = 2000
-COLUMN_BYTES_PER_ROW = 12
-"""Room a row takes in the columns beside its own bytes: value and key offsets, and padding shared by the batch."""
+SINGLE_OVERHEAD_BYTES = 64
+"""What the columns of a batch of one record take beside its key, value and headers, generously."""
 
 IDLE_S = 1.0
 """Longest sleep with nothing to do. What produce() sends meanwhile wakes nobody, so this is also how late a record of a
@@ -70,11 +70,15 @@ class Sender:
         self.producer_id = -1
         self.threshold = 1
         """Rows of a topic at which produce() deals and sends inline: 1 while nothing is under way."""
+        self.pumps = 0
+        """How often the application's threads pumped."""
+        self.waiters = 0
+        """Threads of the application that wait for an answer."""
         self.waiting_rows = 0
         """Rows dealt to partitions and not packed yet."""
         self.batched_rows = 0
         """Rows in batches that were not answered yet."""
-        self._waiting_bytes = 0
+        self._queued_bytes = 0
         self._config = config
         self._codec = _CODECS[config.compression_type]
         self._acks = 1 if config.acks > 0 else config.acks
@@ -90,6 +94,7 @@ class Sender:
         self._active: dict[PartitionQueue, None] = {}
         """Partitions with anything to send, oldest first."""
         self._flushes = 0
+        self._batch_bytes = min(config.batch_size, BULK_BYTES)
         self._row_bytes = 100
         """Running guess of a row's size."""
 
@@ -117,14 +122,14 @@ class Sender:
         for partition in self._active:
             if partition.retries and not partition.in_flight:
                 deadline = min(deadline, partition.retry_at)
-            elif partition.pending and self._linger_s:
+            elif partition.chunks and self._linger_s:
                 deadline = min(deadline, partition.queued_at + self._linger_s)
         return deadline
 
     def is_full(self) -> bool:
         return (
             self.queued() >= self._config.queue_buffering_max_messages
-            or self._waiting_bytes >= self._max_bytes
+            or self._queued_bytes >= self._max_bytes
         )
 
     # --- attachment and metadata ---------------------------------------------------------------------------
@@ -215,9 +220,10 @@ class Sender:
     def _deal(self, topic: TopicQueue) -> None:
         rows = topic.take_rows()
         unknown = self._dealer.deal(topic, rows)
+        self._queued_bytes += sum(sizes_of(rows)) - sum(sizes_of(unknown))
         self.waiting_rows += len(rows) - len(unknown)
         for partition in topic.partitions:
-            if partition.pending:
+            if partition.chunks:
                 self._active.setdefault(partition)
         if unknown:
             error = KafkaError(KafkaError._UNKNOWN_PARTITION)
@@ -243,7 +249,7 @@ class Sender:
         for partition in self._active:
             progress, has_room = self._send_partition(attachment, partition, now)
             sent = sent or progress
-            if not (partition.pending or partition.retries):
+            if not (partition.chunks or partition.retries):
                 done.append(partition)
             if not has_room:
                 break
@@ -267,8 +273,8 @@ class Sender:
                 partition.retries.popleft()
                 progress = True
             return progress, True
-        while partition.pending and partition.in_flight < MAX_IN_FLIGHT and self._is_due(partition, now):
-            batch = self._pack(attachment, partition, now)
+        while partition.chunks and partition.in_flight < MAX_IN_FLIGHT and self._is_due(partition, now):
+            batch = self._pack(partition)
             if batch is None:
                 continue
             if not self._write(attachment, batch):
@@ -280,9 +286,10 @@ class Sender:
     def _is_due(self, partition: PartitionQueue, now: float) -> bool:
         """Adaptive batching: a lone batch leaves at once; what comes while one is under way travels together, unless there
         is a full batch of it. With ``linger.ms`` rows wait for their time or a full batch."""
-        rows = len(partition.pending)
-        if rows >= self._config.batch_num_messages or rows * self._row_bytes >= min(
-            self._config.batch_size, BULK_BYTES
+        config = self._config
+        if (
+            partition.pending_rows >= config.batch_num_messages
+            or partition.pending_bytes >= self._batch_bytes
         ):
             return True
         if self._flushes:
@@ -291,42 +298,29 @@ class Sender:
             return partition.in_flight == 0
         return now >= partition.queued_at + self._linger_s
 
-    def _pack(
-        self, attachment: ProducerAttachment, partition: PartitionQueue, now: float
-    ) -> ProducerBatch | None:
+    def _pack(self, partition: PartitionQueue) -> ProducerBatch | None:
         """The partition's next batch; None when its first row cannot be sent at all and was reported."""
-        config, topic = self._config, partition.topic
-        limit = min(
-            max(config.batch_size, config.message_max_bytes),
-            topic.max_message_bytes,
-            max_batch_bytes(attachment.layout.ring_bytes) - HEADER_BYTES,
+        topic = partition.topic
+        chunks = partition.take(
+            self._config.batch_num_messages, min(self._batch_bytes, topic.max_message_bytes // 2)
         )
-        # Column bytes count against the topic's limit too; below half of it they need not be looked at.
-        max_rows = min(config.batch_num_messages, max(1, limit // COLUMN_BYTES_PER_ROW // 2))
-        count, size = rows_within(partition.pending, max_rows, min(config.batch_size, limit // 2) or 1)
-        created_at = partition.queued_at
-        rows, stamps = partition.take(count, now)
+        count = sum(len(chunk.rows) for chunk in chunks)
+        size = sum(chunk.size for chunk in chunks)
         self.waiting_rows -= count
         self._row_bytes = max(1, size // count)
-        if count == 1 and size + 64 > topic.max_message_bytes:
-            self._refuse_large(partition, rows[0], size)
+        if count == 1 and size + SINGLE_OVERHEAD_BYTES > topic.max_message_bytes:
+            self._refuse_large(partition, chunks[0])
             return None
-        stamp = self._stamp(partition, count)
+        stamp = ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
         try:
-            batch = make_batch(
-                partition, rows, stamps, size, stamp, self._codec, config.compression_level, created_at
-            )
+            batch = make_batch(partition, chunks, stamp, self._codec, self._config.compression_level)
         except BrokerError as error:
-            self._refuse(partition, rows, from_broker_error(error))
+            self._refuse(partition, chunks, from_broker_error(error))
             return None
         batch.ordinal = next(self._ordinals)
         partition.next_sequence = next_sequence(batch.sequence, count)
         self.batched_rows += count
-        self._waiting_bytes += size
         return batch
-
-    def _stamp(self, partition: PartitionQueue, count: int) -> ProducerStamp:
-        return ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
 
     def _write(self, attachment: ProducerAttachment, batch: ProducerBatch) -> bool:
         if len(self._in_flight) >= attachment.layout.completion_entries:
@@ -363,7 +357,7 @@ class Sender:
                 self._note_failure(batch, ErrorCode(completion.error))
             else:
                 self._fail(batch, self._explain(batch, completion.error))
-            if partition.pending or partition.retries:
+            if partition.chunks or partition.retries:
                 self._active.setdefault(partition)
         self.lock.notify_all()
 
@@ -379,7 +373,7 @@ class Sender:
 
     def _forget(self, batch: ProducerBatch) -> None:
         self.batched_rows -= batch.count
-        self._waiting_bytes -= batch.size
+        self._queued_bytes -= batch.size
 
     def _report(
         self, batch: ProducerBatch, base_offset: int | None, append_time: int, error: KafkaError | None
@@ -450,7 +444,7 @@ class Sender:
         for partition in list(self._active):
             while partition.retries and partition.retries[0].created_at < deadline:
                 self._fail(partition.retries.popleft(), error)
-            if partition.pending and partition.queued_at < deadline:
+            if partition.chunks and partition.queued_at < deadline:
                 self._drop_pending(partition, error)
         for topic in self.topics.values():
             self._expire_topic(topic, now, error)
@@ -474,21 +468,24 @@ class Sender:
             self.reports.push(RowReport(topic.name, number, [row], error))
 
     def _drop_pending(self, partition: PartitionQueue, error: KafkaError) -> None:
-        rows, _stamps = partition.take(len(partition.pending), 0.0)
-        self.waiting_rows -= len(rows)
-        self._refuse(partition, rows, error)
+        chunks = partition.take_all()
+        self.waiting_rows -= sum(len(chunk.rows) for chunk in chunks)
+        self._refuse(partition, chunks, error)
 
-    def _refuse(self, partition: PartitionQueue, rows: list[Row], error: KafkaError) -> None:
-        kept = [row for row in rows if type(row) is tuple]
-        self.reports.push(RowReport(partition.topic.name, partition.number, kept, error))
+    def _refuse(self, partition: PartitionQueue, chunks: list[Chunk], error: KafkaError) -> None:
+        """Report rows that were dealt out and never sent."""
+        for chunk in chunks:
+            self._queued_bytes -= chunk.size
+            rows = [row for row in chunk.rows if type(row) is tuple]
+            self.reports.push(RowReport(partition.topic.name, partition.number, rows, error))
 
-    def _refuse_large(self, partition: PartitionQueue, row: Row, size: int) -> None:
+    def _refuse_large(self, partition: PartitionQueue, chunk: Chunk) -> None:
         topic = partition.topic
         text = (
-            f"{error_text(ErrorCode.MSG_SIZE_TOO_LARGE)}: record of {size} bytes for {topic.name}"
+            f"{error_text(ErrorCode.MSG_SIZE_TOO_LARGE)}: record of {chunk.size} bytes for {topic.name}"
             f" [{partition.number}] is over {topic.max_message_bytes} (max.message.bytes of the topic)"
         )
-        self._refuse(partition, [row], KafkaError(ErrorCode.MSG_SIZE_TOO_LARGE, text))
+        self._refuse(partition, [chunk], KafkaError(ErrorCode.MSG_SIZE_TOO_LARGE, text))
 
     def purge(self, *, in_queue: bool, in_flight: bool) -> None:
         """Give up records, as ``Producer.purge`` says."""
