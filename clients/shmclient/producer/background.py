@@ -55,6 +55,7 @@ class Background:
         self._nudge_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
         self._is_closing = False
+        self._is_abandoned = False
         self._is_down = False
         self._cluster_id: str | None = None
         self._described_at = 0.0
@@ -76,10 +77,16 @@ class Background:
     def stop(self) -> None:
         """End the thread and let go of the ring and the connection."""
         self._is_closing = True
+        self.nudge()
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            self.nudge()
+        if thread is threading.current_thread():
+            self._is_abandoned = True  # the garbage collector ran here: nothing may vanish under the thread's own feet
+            return
+        if thread is not None:
             thread.join()
+        self._release()
+
+    def _release(self) -> None:
         with self._sender.lock:
             self._sender.detach()
         self._connection.disconnect()
@@ -108,6 +115,8 @@ class Background:
                 continue
             self._refresh_metadata(now)
             self._sleep(deadline)
+        if self._is_abandoned:
+            self._release()
 
     def _notice_lost_connection(self) -> None:
         attachment = self._sender.attachment
@@ -142,7 +151,7 @@ class Background:
         # Slots of another incarnation are good for nothing: topics first, then the ring.
         known = [topic.name for topic in list(sender.topics.values()) if topic.partitions]
         if known:
-            self._describe(known)
+            self._describe_or_raise(known)
         config = self._config
         largest = max(config.batch_size, config.message_max_bytes) + BATCH_OVERHEAD_BYTES
         attachment = attach_producer(
@@ -161,12 +170,14 @@ class Background:
         self._sender.reports.push_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, text))
 
     def _describe(self, topics: list[str]) -> None:
-        request = DescribeTopics(topics, allow_auto_create=True)
         try:
-            reply = self._connection.request(request, DescribeTopicsReply, REQUEST_TIMEOUT_S)
+            self._describe_or_raise(topics)
         except KafkaException as error:
             log.warning("cannot describe topics: %s", error.args[0].str())
-            return
+
+    def _describe_or_raise(self, topics: list[str]) -> None:
+        request = DescribeTopics(topics, allow_auto_create=True)
+        reply = self._connection.request(request, DescribeTopicsReply, REQUEST_TIMEOUT_S)
         now = self._described_at = time.monotonic()
         with self._sender.lock:
             for info in reply.topics:
