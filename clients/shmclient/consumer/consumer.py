@@ -167,6 +167,7 @@ class Consumer:
         wanted = operator.index(num_messages)
         if not 0 <= wanted <= MAX_CONSUME:
             raise ValueError("num_messages must be between 0 and 1000000 (1M)")
+        self._leave_current()
         deadline = _deadline(timeout)
         messages: list[Message] = []
         reached: dict[AssignedPartition, Message] = {}
