@@ -27,10 +27,11 @@ NO_AUTO_CREATE = {"auto.create.topics.enable": "false"}
             "shm", marks=pytest.mark.skipif(bool(backends.shm_missing()), reason=str(backends.shm_missing()))
         ),
         pytest.param("kafka", marks=pytest.mark.kafka),
+        pytest.param("bridge", marks=pytest.mark.kafka),
     ],
 )
 def backend(request: pytest.FixtureRequest) -> str:
-    """Which half of the suite this is: `shm` or `kafka`."""
+    """Which part of the suite this is: `shm`, `kafka`, or `bridge` (shmclient with Kafka's address)."""
     return str(request.param)
 
 
@@ -67,7 +68,7 @@ def strict_broker(backend: str, strict_address: str) -> Iterator[Broker]:
 @pytest.fixture
 def no_broker(backend: str) -> Iterator[Broker]:
     """A client module and an address at which no broker is."""
-    if backend == "kafka" and (reason := backends.kafka_missing()):
+    if backend in backends.ON_KAFKA and (reason := backends.kafka_missing()):
         backends.skip_or_fail(reason)
     with backends.unreachable(backend) as nowhere:
         broker = Broker(backend, nowhere)

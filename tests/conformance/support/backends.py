@@ -22,16 +22,10 @@ from support.differences import BY_NAME
 REQUEST_TIMEOUT_S = 20.0
 """The longest a single request may take before a test fails."""
 
+ON_KAFKA = ("kafka", "bridge")
+"""The backends whose broker is Apache Kafka: through confluent_kafka, and through shmclient."""
+
 _serial = itertools.count()
-
-
-def shm_missing() -> str | None:
-    """Say why the shm half cannot run, or None when it can."""
-    if importlib.util.find_spec("shmclient.testing") is None:
-        return "shmclient.testing does not exist yet"
-    if not hasattr(importlib.import_module("shmclient"), "Producer"):
-        return "shmclient.Producer does not exist yet"
-    return None
 
 
 def kafka_missing() -> str | None:
@@ -50,7 +44,7 @@ def skip_or_fail(reason: str) -> None:
 
 def start(backend: str, config: Mapping[str, str]) -> AbstractContextManager[Any]:
     """Return the context manager of a broker of that kind; what it yields has `.bootstrap_servers`."""
-    if backend == "kafka":
+    if backend in ON_KAFKA:
         reason = kafka_missing()
         if reason:
             skip_or_fail(reason)
@@ -122,9 +116,9 @@ class Broker:
         self.admin_api = importlib.import_module(f"{name}.admin")
 
     def differs(self, difference: str) -> bool:
-        """True when the broker under test is ours and `difference` is in the table of wanted differences."""
+        """True when what is under test shows `difference`, which must be in the table of wanted differences."""
         assert difference in BY_NAME, f"{difference!r} is not in support/differences.py"
-        return self.backend == "shm"
+        return self.backend == "shm" or (self.backend == "bridge" and BY_NAME[difference].bridge)
 
     def conf(self, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The configuration every client needs, and `settings` on top."""

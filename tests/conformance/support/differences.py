@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Difference:
-    """One wanted difference: what each side does, and why ours is wanted."""
+    """One wanted difference: what each side does, and why ours is wanted.
+
+    `bridge`: whether shmclient keeps it when bootstrap.servers names a Kafka cluster.
+    """
 
     name: str
     kafka: str
     shm: str
     why: str
+    bridge: bool = True
 
 
 TABLE = (
@@ -25,6 +29,7 @@ TABLE = (
         kafka="`partitioner` defaults to `consistent_random` (CRC32 of the key)",
         shm="`partitioner` defaults to `murmur2_random`",
         why="the Java clients' hash: a topic filled from both sides keeps one partition per key",
+        bridge=False,
     ),
     Difference(
         "iterable-consumer",
