@@ -23,9 +23,7 @@ NO_AUTO_CREATE = {"auto.create.topics.enable": "false"}
 @pytest.fixture(
     scope="session",
     params=[
-        pytest.param(
-            "shm", marks=pytest.mark.skipif(bool(backends.shm_missing()), reason=str(backends.shm_missing()))
-        ),
+        "shm",
         pytest.param("kafka", marks=pytest.mark.kafka),
         pytest.param("bridge", marks=pytest.mark.kafka),
     ],
