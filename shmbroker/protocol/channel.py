@@ -18,6 +18,8 @@ RECEIVE_BYTES = 64 * 1024
 MAX_FDS_PER_MESSAGE = 8
 """An attach reply carries three; the rest is headroom for later layouts."""
 
+_FD_BYTES = array.array("i").itemsize
+
 S = TypeVar("S")
 R = TypeVar("R")
 
@@ -71,7 +73,7 @@ class Channel(Generic[S, R]):
     def receive_available(self) -> bool:
         """Read what has arrived without waiting; True when any bytes did."""
         try:
-            data, fds, _flags, _address = socket.recv_fds(self._socket, RECEIVE_BYTES, MAX_FDS_PER_MESSAGE)
+            data, fds = self._receive_with_fds()
         except BlockingIOError:
             return False
         except OSError as error:
@@ -82,6 +84,17 @@ class Channel(Generic[S, R]):
         for payload in self._decoder.feed(data):
             self._received.append(self._receive_codec.decode(payload))
         return True
+
+    def _receive_with_fds(self) -> tuple[bytes, array.array[int]]:
+        # Not socket.recv_fds: it leaves its flags out, and a program that the client starts would inherit the region.
+        data, ancillary, _flags, _address = self._socket.recvmsg(
+            RECEIVE_BYTES, socket.CMSG_LEN(MAX_FDS_PER_MESSAGE * _FD_BYTES), socket.MSG_CMSG_CLOEXEC
+        )
+        fds = array.array("i")
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content[: len(content) - len(content) % _FD_BYTES])
+        return data, fds
 
     def pop_received(self) -> R | None:
         """A message that :meth:`receive_available` has already read, if any."""

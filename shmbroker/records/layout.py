@@ -96,7 +96,7 @@ class Header(NamedTuple):
     length: int
     flags: int
     codec: int
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple's method of that name is not missed
     base_timestamp: int
     max_timestamp: int
     producer_id: int
@@ -129,7 +129,7 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     if size < HEADER_BYTES:
         raise corrupt(f"{size} bytes are shorter than a header")
     fields = HEADER.unpack_from(data)
-    header = Header(*fields[:19], fields[19:])
+    header = Header._make((*fields[:19], fields[19:]))
     problem = _problem(header, size)
     if problem:
         raise corrupt(problem)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.session import (
     COMPLETION_BYTES,
     COMPLETION_HEAD_WORD,
@@ -35,8 +36,16 @@ class Completion(NamedTuple):
     error: int
 
 
+_MAX_TAIL = 1 << 62
+"""More answers than were ever given: half of what the word can say, so that counting on never overflows it."""
+
+
 class CompletionWriter:
-    """The broker's end."""
+    """The broker's end. A broker that takes over from one that died goes on at the tail it finds.
+
+    Raises:
+        BrokerError: INVALID_REQUEST when that tail is nonsense: the client could write it meanwhile.
+    """
 
     def __init__(self, region: memoryview, layout: SessionLayout) -> None:
         self._words = region.cast("q")
@@ -44,6 +53,8 @@ class CompletionWriter:
         start = layout.completions_start
         self._data = region[start : start + self._entries * COMPLETION_BYTES]
         self._tail: int = self._words[COMPLETION_TAIL_WORD]
+        if not 0 <= self._tail < _MAX_TAIL:
+            raise BrokerError(ErrorCode.INVALID_REQUEST, f"completion ring is nonsense: tail {self._tail}")
         self._fence = Fence()
 
     def try_write(self, completions: list[Completion]) -> bool:

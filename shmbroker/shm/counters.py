@@ -72,15 +72,17 @@ class CountersFile:
     """A mapping of the counters file; clients and tools map it read-only."""
 
     def __init__(self, region: mmap.mmap, name: str) -> None:
+        if len(region) < _HEADER_LINES * CACHE_LINE_BYTES:
+            raise BrokerError(ErrorCode.INVALID_REQUEST, f"{name}: too short for a counters file")
         self._region = region
         self._bytes = memoryview(region)
-        self.words = self._bytes.cast("q")
+        self.words = self._bytes[: len(region) & -8].cast("q")
         magic, version, system, sessions = self.words[:4]
         if magic != MAGIC or version != VERSION or system != len(SystemCounter):
             raise BrokerError(
                 ErrorCode.UNSUPPORTED_VERSION, f"{name} is not a counters file of version {VERSION}"
             )
-        if len(region) < self._size_bytes(sessions):
+        if sessions < 0 or len(region) < self._size_bytes(sessions):
             raise BrokerError(ErrorCode.INVALID_REQUEST, f"{name}: cut short")
         self.sessions = sessions
 
@@ -168,9 +170,17 @@ class CountersFile:
             session_id, pid, kind, connected_at_ms = self.words[first : first + 4]
             if session_id == 0:
                 continue
-            figures = self.words[first + _LINE_WORDS : first + _LINE_WORDS + 4]
+            batches, records, size_bytes, refused = self.words[first + _LINE_WORDS : first + _LINE_WORDS + 4]
             start = (first + 2 * _LINE_WORDS) * 8
             client_id = bytes(self._bytes[start : start + CLIENT_ID_BYTES]).rstrip(b"\0")
             yield SessionCounters(
-                session_id, pid, kind, connected_at_ms, *figures, client_id.decode(errors="replace")
+                session_id,
+                pid,
+                kind,
+                connected_at_ms,
+                batches,
+                records,
+                size_bytes,
+                refused,
+                client_id.decode(errors="replace"),
             )

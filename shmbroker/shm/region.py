@@ -45,11 +45,22 @@ def map_session_fd(fd: int) -> mmap.mmap:
     """Map a session region read-write.
 
     Raises:
-        BrokerError: INVALID_REQUEST when the descriptor is not sealed, so its size could change under us.
+        BrokerError: INVALID_REQUEST when the descriptor is not sealed, so its size could change under us;
+            KAFKA_STORAGE_ERROR when there is no memory to map it.
     """
-    if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+    try:
+        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+    except OSError:  # only a memfd has seals
+        seals = 0
+    if seals & _SEALS != _SEALS:
         raise BrokerError(ErrorCode.INVALID_REQUEST, "the session region is not sealed against resizing")
-    return mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED)
+    size_bytes = os.fstat(fd).st_size
+    try:
+        return mmap.mmap(fd, size_bytes, mmap.MAP_SHARED)
+    except (OSError, ValueError) as error:
+        raise BrokerError(
+            ErrorCode.KAFKA_STORAGE_ERROR, f"cannot map a session region of {size_bytes} bytes: {error}"
+        ) from error
 
 
 def create_shared_file(path: Path, size_bytes: int, mode: int = 0o644) -> mmap.mmap:

@@ -124,7 +124,7 @@ class RingReader:
         tail, position = self._words[RING_TAIL_WORD], self._head
         capacity = self._capacity
         available = tail - position
-        if not 0 <= available <= capacity or tail & 7:
+        if not 0 <= available <= capacity or (tail | position) & 7:
             raise _nonsense(f"tail {tail} with head {position} in a ring of {capacity} bytes")
         # What the writer stored before the tail must be seen after the tail was.
         self._fence()

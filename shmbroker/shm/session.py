@@ -7,7 +7,7 @@ Layout (one cache line for each word that one side writes)::
     line 2   ring head: bytes ever consumed                            broker
     line 3   completion tail: entries ever published                   broker
     line 4   completion head: entries ever consumed                    client
-    line 5   waiting: the client sleeps and wants its eventfd rung     client sets, both clear
+    line 5   waiting: the client sleeps and wants its eventfd rung     client
     lines 6-7 spare
     then     interest: one bit per partition slot (consumers)          client
     then     the ring's bytes, then the completion entries (producers)
@@ -70,7 +70,7 @@ class SessionLayout(NamedTuple):
 
 def producer_layout(ring_bytes: int, completion_entries: int) -> SessionLayout:
     for figure in (ring_bytes, completion_entries):
-        if figure < CACHE_LINE_BYTES or figure & (figure - 1):
+        if not _is_ring_size(figure):
             raise ValueError(f"{figure} is not a power of two of at least {CACHE_LINE_BYTES}")
     return SessionLayout(SessionKind.PRODUCER, 0, ring_bytes, completion_entries)
 
@@ -89,19 +89,34 @@ def write_header(region: mmap.mmap, layout: SessionLayout) -> None:
 
 
 def read_header(region: mmap.mmap) -> SessionLayout:
-    """The layout a daemon wrote; a client calls this once after attaching.
+    """The layout a daemon wrote. A broker that takes over from one that died reads it too, from memory that the client
+    has had in its hands meanwhile: nothing of it is believed unchecked.
 
     Raises:
-        BrokerError: UNSUPPORTED_VERSION when the daemon speaks another layout.
+        BrokerError: UNSUPPORTED_VERSION when the daemon speaks another layout, INVALID_REQUEST when it makes no sense.
     """
-    with memoryview(region) as view, view.cast("q") as words:
+    if len(region) < HEADER_BYTES:
+        raise BrokerError(ErrorCode.INVALID_REQUEST, f"a session region of {len(region)} bytes is cut short")
+    with memoryview(region) as view, view[:HEADER_BYTES].cast("q") as words:
         magic, version, kind, interest_bytes, ring_bytes, completion_entries = words[:6]
     if magic != MAGIC or version != VERSION:
         raise BrokerError(
             ErrorCode.UNSUPPORTED_VERSION,
             f"session layout version {version} of the daemon is not {VERSION}: upgrade client and daemon together",
         )
+    if kind == SessionKind.PRODUCER:
+        is_sane = interest_bytes == 0 and _is_ring_size(ring_bytes) and _is_ring_size(completion_entries)
+    else:
+        is_sane = kind == SessionKind.CONSUMER and interest_bytes > 0 == ring_bytes == completion_entries
+        is_sane = is_sane and interest_bytes % CACHE_LINE_BYTES == 0
+    if not is_sane:
+        figures = (kind, interest_bytes, ring_bytes, completion_entries)
+        raise BrokerError(ErrorCode.INVALID_REQUEST, f"session layout {figures} makes no sense")
     layout = SessionLayout(SessionKind(kind), interest_bytes, ring_bytes, completion_entries)
     if layout.total_bytes > len(region):
         raise BrokerError(ErrorCode.INVALID_REQUEST, "session region is cut short")
     return layout
+
+
+def _is_ring_size(figure: int) -> bool:
+    return figure >= CACHE_LINE_BYTES and not figure & (figure - 1)

@@ -73,7 +73,7 @@ class PartitionTable:
             raise BrokerError(ErrorCode.INVALID_REQUEST, f"{name}: too short for a partition table")
         self._region = region
         self._bytes = memoryview(region)
-        self.words = self._bytes.cast("q")
+        self.words = self._bytes[: len(region) & -_WORD_BYTES].cast("q")
         magic, version, slots, incarnation = self.words[:4]
         if magic != MAGIC or version != VERSION:
             raise BrokerError(

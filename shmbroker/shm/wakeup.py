@@ -19,10 +19,15 @@ measured), it has no name that a crash could leave behind, and it can be waited 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import threading
 from collections.abc import Callable
+from typing import Protocol
+
+_MAX_POLL_MS = (1 << 31) - 1
+"""What poll(2) can be told, 24 days; whoever sleeps looks again afterwards anyway."""
 
 
 class Fence:
@@ -45,23 +50,71 @@ class Fence:
         self._acquire()
 
 
+class Event(Protocol):
+    """What is rung and slept on: :class:`Eventfd`, or its process-local twin where the protocol itself is examined."""
+
+    def ring(self) -> None:
+        """Count one up; never waits."""
+
+    def poll(self, timeout_ms: int) -> tuple[bool, list[int]]:
+        """Sleep until the count is not zero; returns whether it is, and the other descriptors that became readable."""
+
+    def drain(self) -> None:
+        """Set the count to zero."""
+
+
+class Eventfd:
+    """An eventfd and, for the one who sleeps, the descriptors that end the sleep as well."""
+
+    __slots__ = ("_fd", "_poller")
+
+    def __init__(self, fd: int, *also_watch: int) -> None:
+        self._fd = fd
+        self._poller = select.poll()
+        for watched in (fd, *also_watch):
+            self._poller.register(watched, select.POLLIN)
+
+    def ring(self) -> None:
+        ring(self._fd)
+
+    def poll(self, timeout_ms: int) -> tuple[bool, list[int]]:
+        fired = [fd for fd, _ in self._poller.poll(timeout_ms)]
+        others = [fd for fd in fired if fd != self._fd]
+        return len(others) < len(fired), others
+
+    def drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._fd)
+
+
 class Bell:
-    """The publisher's end: rings ``eventfd`` when the word ``waiting_word`` says that somebody sleeps."""
+    """The publisher's end: rings ``eventfd`` when the word ``waiting_word`` says that somebody sleeps.
 
-    __slots__ = ("_eventfd", "_fence", "_waiting_word", "_words")
+    ``fence`` and ``event`` are given only where the protocol is examined without an operating system.
+    """
 
-    def __init__(self, words: memoryview, waiting_word: int, eventfd: int) -> None:
+    __slots__ = ("_event", "_fence", "_waiting_word", "_words")
+
+    def __init__(
+        self,
+        words: memoryview,
+        waiting_word: int,
+        eventfd: int,
+        *,
+        fence: Callable[[], None] | None = None,
+        event: Event | None = None,
+    ) -> None:
         self._words = words
         self._waiting_word = waiting_word
-        self._eventfd = eventfd
-        self._fence = Fence()
+        self._fence = fence or Fence()
+        self._event = event or Eventfd(eventfd)
 
     def ring_if_waiting(self) -> bool:
         """Call after publishing. True when the other side was rung."""
         self._fence()
         if not self._words[self._waiting_word]:
             return False
-        ring(self._eventfd)
+        self._event.ring()
         return True
 
 
@@ -72,18 +125,26 @@ def ring(eventfd: int) -> None:
 
 
 class Sleeper:
-    """The sleeper's end. ``also_watch`` are descriptors whose readability ends the sleep as well."""
+    """The sleeper's end. ``also_watch`` are descriptors whose readability ends the sleep as well.
 
-    __slots__ = ("_eventfd", "_fence", "_poller", "_waiting_word", "_words")
+    ``fence`` and ``event`` as for :class:`Bell`.
+    """
 
-    def __init__(self, words: memoryview, waiting_word: int, eventfd: int, *also_watch: int) -> None:
+    __slots__ = ("_event", "_fence", "_waiting_word", "_words")
+
+    def __init__(
+        self,
+        words: memoryview,
+        waiting_word: int,
+        eventfd: int,
+        *also_watch: int,
+        fence: Callable[[], None] | None = None,
+        event: Event | None = None,
+    ) -> None:
         self._words = words
         self._waiting_word = waiting_word
-        self._eventfd = eventfd
-        self._fence = Fence()
-        self._poller = select.poll()
-        for fd in (eventfd, *also_watch):
-            self._poller.register(fd, select.POLLIN)
+        self._fence = fence or Fence()
+        self._event = event or Eventfd(eventfd, *also_watch)
 
     def sleep_unless(self, is_ready: Callable[[], bool], timeout_s: float) -> list[int]:
         """Sleep until rung, until a watched descriptor is readable, or for ``timeout_s``.
@@ -98,12 +159,9 @@ class Sleeper:
             if is_ready():
                 return []
             # Rounded up: a sleep that ends just short of its deadline would only be followed by another.
-            events = self._poller.poll(max(0, -int(-timeout_s * 1000 // 1)))
+            rung, others = self._event.poll(math.ceil(max(0.0, min(timeout_s * 1000, _MAX_POLL_MS))))
         finally:
             words[waiting_word] = 0
-        fired = [fd for fd, _ in events]
-        if self._eventfd in fired:
-            fired.remove(self._eventfd)
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._eventfd)
-        return fired
+        if rung:
+            self._event.drain()
+        return others

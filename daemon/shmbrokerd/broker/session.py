@@ -88,16 +88,16 @@ def open_session(
     """Map a session's region; takes over both descriptors.
 
     Raises:
-        BrokerError: when the region is not one the main process made.
+        BrokerError: when the region is not one the main process made, or what it says of itself is nonsense.
     """
     try:
         region = map_session_fd(region_fd)
-        # Read once, before the client has the region; what the client writes there later is not believed.
+        # Read once; what the client writes there later is not believed.
         layout = read_header(region)
+        make = ProducerSession if layout.kind == SessionKind.PRODUCER else ConsumerSession
+        return make(session_id, counters_entry, region, layout, eventfd)
     except BrokerError:
         os.close(eventfd)
         raise
     finally:
         os.close(region_fd)
-    make = ProducerSession if layout.kind == SessionKind.PRODUCER else ConsumerSession
-    return make(session_id, counters_entry, region, layout, eventfd)

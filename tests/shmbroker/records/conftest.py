@@ -12,6 +12,7 @@ from shmbroker.records.builder import Columns, ProducerStamp, build_batch
 from shmbroker.records.layout import Codec, stamp
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
+NOBODY = ProducerStamp()
 NULLABLE = st.none() | st.binary(max_size=40)
 HEADERS = st.none() | st.lists(st.tuples(st.text(max_size=8), NULLABLE), max_size=3)
 
@@ -49,7 +50,7 @@ def stamped() -> Callable[..., bytearray]:
         base_offset: int = 0,
         append_time: int = -1,
         base_timestamp: int = 0,
-        producer: ProducerStamp = ProducerStamp(),
+        producer: ProducerStamp = NOBODY,
     ) -> bytearray:
         batch = bytearray(b"".join(build_batch(columns, base_timestamp, producer, codec)))
         stamp(batch, base_offset, append_time, leader_epoch=0)
