@@ -76,7 +76,7 @@ class RemoteProducer(Producer):
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
         queued = 0
-        for message in messages or ():
+        for message in _checked_messages(messages):
             try:
                 own = message.get("callback")
                 RemoteProducer.produce(
@@ -91,9 +91,9 @@ class RemoteProducer(Producer):
                 )
                 queued += 1
             except KafkaException as error:
-                message["_error"] = error.args[0]  # type: ignore[index]
+                message["_error"] = error.args[0]
             except BufferError:
-                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)  # type: ignore[index]
+                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
         return queued
 
     def _produce_column(
@@ -199,3 +199,13 @@ class RemoteProducer(Producer):
         call(self._kafka.close)
         self._is_closed = True
         return True
+
+
+def _checked_messages(messages: Any) -> list[dict[str, Any]]:
+    """The messages of produce_batch(), of which none is queued when one is no dict."""
+    if not isinstance(messages, list):
+        raise TypeError(f"messages must be a list, not {type(messages).__name__}")
+    for message in messages:
+        if not isinstance(message, dict):
+            raise TypeError(f"each message must be a dict, not {type(message).__name__}")
+    return messages
