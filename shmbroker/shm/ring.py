@@ -7,7 +7,7 @@ Frames follow one another in a power-of-two area, each at a multiple of 8 and ne
      8  request id u64
     16  partition slot u32
     20  acks i32: 0, 1, or -1 for all
-    24  batch bytes u32   28  reserved u32
+    24  batch bytes u32   28  topic tag u32 (:func:`topic_tag`)
     32  the batch
 
 Commit rule: bytes of a frame are written first, then a fence, then ``tail``; a writer that dies before the last step has
@@ -25,12 +25,18 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.session import RING_HEAD_WORD, RING_TAIL_WORD, SessionLayout
 from shmbroker.shm.wakeup import Fence
 
-FRAME = struct.Struct("<IIQIiIxxxx")
+FRAME = struct.Struct("<IIQIiII")
 FRAME_HEADER_BYTES = 32
 KIND_BATCH = 1
 KIND_PADDING = 2
 _LEADIN = struct.Struct("<II")
 assert FRAME.size == FRAME_HEADER_BYTES
+
+
+def topic_tag(topic_id: bytes) -> int:
+    """Four bytes of a topic's id (16 bytes). Slots are given out again: by the tag the broker knows a batch whose writer has
+    not heard yet that the slot is another topic's now."""
+    return int.from_bytes(topic_id[:4], "little")
 
 
 def max_batch_bytes(ring_bytes: int) -> int:
@@ -59,7 +65,9 @@ class RingWriter:
         used: int = self._tail - self._words[RING_HEAD_WORD]
         return used
 
-    def try_write(self, request_id: int, slot: int, acks: int, header: bytes, body: bytes) -> bool:
+    def try_write(
+        self, request_id: int, slot: int, acks: int, header: bytes, body: bytes, *, topic_tag: int = 0
+    ) -> bool:
         """Publish one batch; False when the ring has no room for it now.
 
         Raises:
@@ -85,7 +93,9 @@ class RingWriter:
         middle = start + len(header)
         data[start:middle] = header
         data[middle : start + batch_bytes] = body
-        FRAME.pack_into(data, position, frame_bytes, KIND_BATCH, request_id, slot, acks, batch_bytes)
+        FRAME.pack_into(
+            data, position, frame_bytes, KIND_BATCH, request_id, slot, acks, batch_bytes, topic_tag
+        )
         self._fence()
         self._tail = tail + padding + frame_bytes
         self._words[RING_TAIL_WORD] = self._tail
@@ -99,6 +109,7 @@ class Frame(NamedTuple):
     slot: int
     acks: int
     batch: bytearray
+    topic_tag: int = 0
 
 
 class RingReader:
@@ -153,12 +164,12 @@ class RingReader:
         limit = min(to_end, tail - position)
         if kind != KIND_BATCH or not FRAME_HEADER_BYTES <= frame_bytes <= limit or frame_bytes & 7:
             raise _nonsense(f"frame of kind {kind} and {frame_bytes} bytes where {limit} are left")
-        _, _, request_id, slot, acks, batch_bytes = FRAME.unpack_from(self._data, start)
+        _, _, request_id, slot, acks, batch_bytes, tag = FRAME.unpack_from(self._data, start)
         if (FRAME_HEADER_BYTES + batch_bytes + 7) & -8 != frame_bytes:
             raise _nonsense(f"batch of {batch_bytes} bytes in a frame of {frame_bytes}")
         first = start + FRAME_HEADER_BYTES
         return position + frame_bytes, Frame(
-            request_id, slot, acks, bytearray(self._data[first : first + batch_bytes])
+            request_id, slot, acks, bytearray(self._data[first : first + batch_bytes]), tag
         )
 
 

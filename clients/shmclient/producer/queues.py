@@ -37,6 +37,7 @@ class PartitionQueue:
         "chunks",
         "epoch",
         "in_flight",
+        "is_other_log",
         "next_sequence",
         "number",
         "pending_bytes",
@@ -60,6 +61,8 @@ class PartitionQueue:
         self.in_flight = 0
         self.next_sequence = 0
         self.epoch = 0
+        self.is_other_log = False
+        """The topic was made again: the sequences start over."""
 
     def add(self, chunk: Chunk) -> None:
         self.chunks.append(chunk)
@@ -133,6 +136,7 @@ class TopicQueue:
 
     __slots__ = (
         "append",
+        "is_stale",
         "max_message_bytes",
         "name",
         "partitions",
@@ -140,6 +144,7 @@ class TopicQueue:
         "refused_at",
         "rows",
         "sticky",
+        "tag",
         "topic_id",
         "waiting_since",
     )
@@ -150,6 +155,10 @@ class TopicQueue:
         self.append: Callable[[Row], None] = self.rows.append
         self.partitions: list[PartitionQueue] = []
         self.topic_id = ""
+        self.tag = 0
+        """Goes with every batch: see :func:`shmbroker.shm.ring.topic_tag`."""
+        self.is_stale = False
+        """The daemon does not know the partitions under these slots: they are asked for again."""
         self.max_message_bytes = 0
         self.sticky = -1
         self.refused: Any = None

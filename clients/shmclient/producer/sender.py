@@ -12,6 +12,7 @@ Every method is called with the sender's lock held, and none of them waits. The 
 
 from __future__ import annotations
 
+import base64
 import itertools
 import threading
 import time
@@ -22,6 +23,7 @@ from shmbroker.protocol.messages import TopicInfo
 from shmbroker.records.builder import ProducerStamp
 from shmbroker.records.layout import Codec
 from shmbroker.shm.completions import Completion
+from shmbroker.shm.ring import topic_tag
 from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, error_text, from_broker_error
@@ -156,11 +158,11 @@ class Sender:
         self._in_flight.clear()
 
     def topics_to_describe(self, now: float) -> list[str]:
-        """Topics with rows whose partitions are not known."""
+        """Topics with records whose partitions are not known, or are not where they were."""
         return [
             topic.name
             for topic in self.topics.values()
-            if not topic.partitions and topic.rows and now >= topic.refused_at
+            if now >= topic.refused_at and (topic.is_stale or (not topic.partitions and topic.rows))
         ]
 
     def use_identity(self, producer_id: int) -> None:
@@ -180,17 +182,22 @@ class Sender:
         if info.code:
             topic.refused = KafkaError(info.code, info.message or error_text(info.code))
             topic.refused_at = now + self._retry_backoff_s
+            if info.code == ErrorCode.UNKNOWN_TOPIC_OR_PART:
+                self._drop_partitions(topic, 0, topic.refused)
+                topic.is_stale = False
             return
         topic.refused = None
+        topic.is_stale = False
         topic.max_message_bytes = info.max_message_bytes
         is_same = topic.topic_id == info.topic_id
         topic.topic_id = info.topic_id
+        topic.tag = topic_tag(base64.urlsafe_b64decode(f"{info.topic_id}=="))
+        self._drop_partitions(topic, len(info.partitions), KafkaError(KafkaError._UNKNOWN_PARTITION))
         for partition in info.partitions:
             if partition.partition < len(topic.partitions):
                 queue = topic.partitions[partition.partition]
                 queue.slot = partition.slot
-                if not is_same:  # deleted and created again: its log knows nothing of our sequences
-                    queue.next_sequence = 0
+                queue.is_other_log = queue.is_other_log or not is_same
             else:
                 topic.partitions.append(PartitionQueue(topic, partition.partition, partition.slot))
 
@@ -263,6 +270,11 @@ class Sender:
     ) -> tuple[bool, bool]:
         """(anything was sent, the ring has room for more)."""
         progress = False
+        if partition.topic.is_stale or (partition.is_other_log and partition.in_flight):
+            return False, True
+        if partition.is_other_log:
+            partition.is_other_log = False
+            self._restart_epoch(partition)
         if partition.retries:
             if partition.in_flight or now < partition.retry_at:
                 return False, True
@@ -328,7 +340,12 @@ class Sender:
         self._request_id += 1
         partition = batch.partition
         if not attachment.ring.try_write(
-            self._request_id, partition.slot, self._acks, batch.header, batch.body
+            self._request_id,
+            partition.slot,
+            self._acks,
+            batch.header,
+            batch.body,
+            topic_tag=partition.topic.tag,
         ):
             return False
         batch.request_id = self._request_id
@@ -401,7 +418,7 @@ class Sender:
             self._retry_later(batch, 0.0)
             return
         if code == ErrorCode.UNKNOWN_TOPIC_OR_PART:
-            partition.topic.partitions = []
+            partition.topic.is_stale = True
         self._retry_later(batch, time.monotonic() + self._retry_backoff_s)
 
     def _retry_later(self, batch: ProducerBatch, retry_at: float) -> None:
@@ -466,6 +483,15 @@ class Sender:
         for row in rows:
             number = None if row[PARTITION] == UNASSIGNED else row[PARTITION]
             self.reports.push(RowReport(topic.name, number, [row], error))
+
+    def _drop_partitions(self, topic: TopicQueue, first: int, error: KafkaError) -> None:
+        """Partitions from ``first`` on are no more: report what waits for them."""
+        for partition in topic.partitions[first:]:
+            self._drop_pending(partition, error)
+            while partition.retries:
+                self._fail(partition.retries.popleft(), error)
+            self._active.pop(partition, None)
+        del topic.partitions[first:]
 
     def _drop_pending(self, partition: PartitionQueue, error: KafkaError) -> None:
         chunks = partition.take_all()

@@ -128,6 +128,10 @@ class AppendLoop:
         for producer, frame in frames:
             if producer.session_id not in self._producers:
                 continue  # detached for an earlier frame of this round
+            if frame.topic_tag != partition.topic_tag:
+                text = f"the slot of a deleted topic is that of {partition} now"
+                answers += self._refuse(producer, frame, BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PART, text))
+                continue
             try:
                 header, position = partition.stage(frame.batch, now_ms)
             except BrokerError as error:

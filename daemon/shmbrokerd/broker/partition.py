@@ -9,6 +9,7 @@ from shmbroker.log.writer import PartitionWriter, Position
 from shmbroker.protocol.messages import LogConfig
 from shmbroker.records.layout import HEADER_BYTES, Column, Flag, Header, align, check_crc, read_header
 from shmbroker.records.recompress import recompress
+from shmbroker.shm.ring import topic_tag
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
 
 
@@ -33,6 +34,7 @@ class LedPartition:
         self.topic = topic
         self.partition = partition
         self.config = config
+        self.topic_tag = topic_tag(table.topic_id(slot))
         self._table = table
         self._appended = 0
         self.is_online = True
