@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -22,9 +22,28 @@ from shmbroker.records.layout import (
     align,
 )
 
+Part = bytes | memoryview
+"""Bytes-like, one byte an item."""
 RecordHeaders = Sequence[tuple[str, bytes | None]]
 _PADDING = tuple(bytes(-size % ALIGNMENT_BYTES) for size in range(ALIGNMENT_BYTES))
 _encode_headers = msgspec.msgpack.Encoder().encode
+
+
+class PackedColumn:
+    """A column of byte strings that is laid out already: int32 ``offsets`` [count + 1], the first of them 0, into ``data``.
+
+    Both are bytes-like with items of one byte.
+    """
+
+    __slots__ = ("count", "data", "offsets")
+
+    def __init__(self, offsets: bytes | memoryview, data: bytes | memoryview) -> None:
+        self.offsets = offsets
+        self.data = data
+        self.count = len(offsets) // 4 - 1
+
+    def __len__(self) -> int:
+        return self.count
 
 
 class Columns(NamedTuple):
@@ -34,7 +53,7 @@ class Columns(NamedTuple):
     0, are for records that are not consecutive in the log; producers leave them out.
     """
 
-    values: Sequence[bytes | None]
+    values: Sequence[bytes | None] | PackedColumn
     keys: Sequence[bytes | None] | None = None
     timestamps: Sequence[int] | None = None
     headers: Sequence[RecordHeaders | None] | None = None
@@ -49,69 +68,101 @@ class ProducerStamp(NamedTuple):
     base_sequence: int = -1
 
 
-def build_batch(
+NO_PRODUCER = ProducerStamp()
+
+
+def encode_batch(
     columns: Columns,
     base_timestamp: int,
-    producer: ProducerStamp = ProducerStamp(),
+    producer: ProducerStamp = NO_PRODUCER,
     codec: Codec = Codec.NONE,
     level: int = DEFAULT_LEVEL,
     flags: int = 0,
-) -> tuple[bytes, bytes]:
-    """Return (header, body) of a batch of at least one record; joined they are the batch.
+) -> tuple[bytes, tuple[Part, ...]]:
+    """Return (header, parts of the body) of a batch of at least one record; one after the other they are the batch.
 
-    They come apart so that the caller can copy each straight to where the batch is going.
+    They come apart so that the caller can copy each straight to where the batch is going: joining a large body first would
+    be one more pass through memory.
     """
     count = len(columns.values)
-    parts: list[bytes | array[int]] = []
+    parts: list[Part] = []
     ends: list[int] = []
     position = 0
     for part in _column_parts(columns):
-        size = 0 if part is None else len(part) * part.itemsize if isinstance(part, array) else len(part)
-        end = position + size
+        end = position + (0 if part is None else len(part))
         ends.append(end)
-        if part is not None and size:
+        if part:
             parts.append(part)
-            parts.append(_PADDING[end % ALIGNMENT_BYTES])
+            if end % ALIGNMENT_BYTES:
+                parts.append(_PADDING[end % ALIGNMENT_BYTES])
         position = align(end)
-    body = b"".join(parts)
-    stored = compress(codec, body, level)
+    if codec != Codec.NONE:
+        parts = [compress(codec, b"".join(parts), level)]
+    stored_bytes = sum(map(len, parts))
     timestamps = columns.timestamps
     max_timestamp = max(timestamps) if timestamps else base_timestamp
     deltas = columns.offset_deltas
     header = HEADER.pack(
         MAGIC, VERSION, HEADER_BYTES,
         0, -1, -1, 0,
-        0, HEADER_BYTES + len(stored), flags, codec, count,
+        0, HEADER_BYTES + stored_bytes, flags, codec, count,
         base_timestamp, max_timestamp,
         producer.producer_id, producer.base_sequence, producer.producer_epoch,
-        deltas[-1] if deltas else count - 1, len(body), *ends,
+        deltas[-1] if deltas else count - 1, position, *ends,
     )  # fmt: skip
-    crc = crc32c(stored, crc32c(header[CRC_START:]))
-    return header[:32] + crc.to_bytes(4, "little") + header[CRC_START:], stored
+    return _with_crc(header, parts), tuple(parts)
 
 
-def _column_parts(columns: Columns) -> list[bytes | array[int] | None]:
+def build_batch(
+    columns: Columns,
+    base_timestamp: int,
+    producer: ProducerStamp = NO_PRODUCER,
+    codec: Codec = Codec.NONE,
+    level: int = DEFAULT_LEVEL,
+    flags: int = 0,
+) -> tuple[bytes, bytes]:
+    """As :func:`encode_batch`, with the body in one piece."""
+    header, parts = encode_batch(columns, base_timestamp, producer, codec, level, flags)
+    return header, b"".join(parts)
+
+
+def _with_crc(header: bytes, parts: Iterable[Part]) -> bytes:
+    crc = crc32c(header[CRC_START:])
+    for part in parts:
+        crc = crc32c(part, crc)
+    return header[:32] + crc.to_bytes(4, "little") + header[CRC_START:]
+
+
+def _column_parts(columns: Columns) -> list[Part | None]:
     """The ten columns in the order of :class:`~shmbroker.records.layout.Column`."""
-    timestamps = columns.timestamps
+    timestamps, deltas = columns.timestamps, columns.offset_deltas
     return [
         *_binary_column(columns.values),
         *(_binary_column(columns.keys) if columns.keys is not None else (None, None, None)),
-        array("q", timestamps) if timestamps is not None else None,
+        _as_bytes(array("q", timestamps)) if timestamps is not None else None,
         *(_header_columns(columns.headers) if columns.headers is not None else (None, None)),
-        array("i", columns.offset_deltas) if columns.offset_deltas is not None else None,
+        _as_bytes(array("i", deltas)) if deltas is not None else None,
     ]
 
 
-def _binary_column(items: Sequence[bytes | None]) -> tuple[array[int], bytes, bytes | None]:
+def _as_bytes(numbers: array[int]) -> memoryview:
+    return memoryview(numbers).cast("B")
+
+
+def _offsets_of(items: Iterable[bytes]) -> memoryview:
+    return _as_bytes(array("i", accumulate(map(len, items), initial=0)))
+
+
+def _binary_column(items: Sequence[bytes | None] | PackedColumn) -> tuple[Part, Part, Part | None]:
     """(int32 offsets, bytes, validity bitmap or None) as in Arrow's variable-size binary layout."""
-    validity = None
+    if isinstance(items, PackedColumn):
+        return items.offsets, items.data, None
     try:
         data = b"".join(items)  # type: ignore[arg-type]  # a None makes it a TypeError, found without a pass of its own
     except TypeError:
-        validity = _bitmap(items)
-        items = [item or b"" for item in items]
-        data = b"".join(items)  # type: ignore[arg-type]
-    return array("i", accumulate(map(len, items), initial=0)), data, validity  # type: ignore[arg-type]
+        filled = [item or b"" for item in items]
+        return _offsets_of(filled), b"".join(filled), _bitmap(items)
+    return _offsets_of(items), data, None  # type: ignore[arg-type]
 
 
 def _bitmap(items: Sequence[bytes | None]) -> bytes:
@@ -120,15 +171,27 @@ def _bitmap(items: Sequence[bytes | None]) -> bytes:
     return int(bits, 2).to_bytes((len(items) + 7) // 8, "little")
 
 
-def _header_columns(headers: Sequence[RecordHeaders | None]) -> tuple[array[int], bytes]:
+def _header_columns(headers: Sequence[RecordHeaders | None]) -> tuple[Part, Part]:
     """Each record's headers as a MessagePack list of [key, value]; no bytes where a record has none."""
     encoded = [_encode_headers(list(pairs)) if pairs else b"" for pairs in headers]
-    return array("i", accumulate(map(len, encoded), initial=0)), b"".join(encoded)
+    return _offsets_of(encoded), b"".join(encoded)
 
 
-def restamp(header: bytes, body: bytes, producer: ProducerStamp) -> bytes:
+def restamp(header: bytes, parts: Iterable[Part], producer: ProducerStamp) -> bytes:
     """The header of the same batch under another producer id, epoch and sequence."""
     fields = list(HEADER.unpack(header))
     fields[14:17] = producer.producer_id, producer.base_sequence, producer.producer_epoch
-    packed = HEADER.pack(*fields)
-    return packed[:32] + crc32c(body, crc32c(packed[CRC_START:])).to_bytes(4, "little") + packed[CRC_START:]
+    return _with_crc(HEADER.pack(*fields), parts)
+
+
+def pack_column(offsets: memoryview, data: bytes | memoryview, start: int, stop: int) -> PackedColumn:
+    """Items ``start`` to ``stop`` of a column whose int32 ``offsets`` ascend, as a column of its own.
+
+    Subtracting the first offset from all of them is one subtraction of big integers with a 32-bit lane for each.
+    """
+    first, last = offsets[start], offsets[stop]
+    lanes = offsets[start : stop + 1].tobytes()
+    if first:
+        base = int.from_bytes(first.to_bytes(4, "little") * (stop + 1 - start), "little")
+        lanes = (int.from_bytes(lanes, "little") - base).to_bytes(len(lanes), "little")
+    return PackedColumn(lanes, memoryview(data)[first:last])

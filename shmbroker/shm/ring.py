@@ -66,14 +66,14 @@ class RingWriter:
         return used
 
     def try_write(
-        self, request_id: int, slot: int, acks: int, header: bytes, body: bytes, *, topic_tag: int = 0
+        self, request_id: int, slot: int, acks: int, *parts: bytes | memoryview, topic_tag: int = 0
     ) -> bool:
-        """Publish one batch; False when the ring has no room for it now.
+        """Publish one batch, given as bytes-like parts; False when the ring has no room for it now.
 
         Raises:
             BrokerError: MSG_SIZE_TOO_LARGE when it would not fit into an empty ring either.
         """
-        batch_bytes = len(header) + len(body)
+        batch_bytes = sum(map(len, parts))
         frame_bytes = (FRAME_HEADER_BYTES + batch_bytes + 7) & -8
         capacity, tail = self._capacity, self._tail
         if frame_bytes > capacity // 2:
@@ -90,9 +90,10 @@ class RingWriter:
             _LEADIN.pack_into(data, position, padding, KIND_PADDING)
             position = 0
         start = position + FRAME_HEADER_BYTES
-        middle = start + len(header)
-        data[start:middle] = header
-        data[middle : start + batch_bytes] = body
+        for part in parts:
+            end = start + len(part)
+            data[start:end] = part
+            start = end
         FRAME.pack_into(
             data, position, frame_bytes, KIND_BATCH, request_id, slot, acks, batch_bytes, topic_tag
         )

@@ -80,7 +80,9 @@ class Background:
         self.nudge()
         thread = self._thread
         if thread is threading.current_thread():
-            self._is_abandoned = True  # the garbage collector ran here: nothing may vanish under the thread's own feet
+            self._is_abandoned = (
+                True  # the garbage collector ran here: nothing may vanish under the thread's own feet
+            )
             return
         if thread is not None:
             thread.join()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
-from shmbroker.records.builder import Columns, ProducerStamp, build_batch, restamp
+from shmbroker.records.builder import Columns, PackedColumn, Part, ProducerStamp, encode_batch, restamp
 from shmbroker.records.layout import Codec
 from shmclient.producer.queues import Chunk, PartitionQueue
 
@@ -36,7 +37,7 @@ class ProducerBatch:
         self,
         partition: PartitionQueue,
         header: bytes,
-        body: bytes,
+        body: tuple[Part, ...],
         count: int,
         size: int,
         sequence: int,
@@ -70,12 +71,14 @@ def make_batch(
         BrokerError: UNSUPPORTED_COMPRESSION_TYPE when the codec's package is missing.
     """
     first = chunks[0]
-    rows = first.rows if len(chunks) == 1 else [row for chunk in chunks for row in chunk.rows]
+    rows = first.rows
+    if len(chunks) > 1:
+        rows = list(chain.from_iterable(chunk.rows for chunk in chunks))  # type: ignore[arg-type]  # packed ones come alone
     timestamps: list[int] | None = None
     if any(chunk.stamp_ms != first.stamp_ms for chunk in chunks):
         timestamps = [ms for chunk in chunks for ms in [chunk.stamp_ms] * len(chunk.rows)]
     kept: list[tuple[Any, ...]] | None = None
-    if set(map(type, rows)) == {bytes}:
+    if isinstance(rows, PackedColumn) or set(map(type, rows)) == {bytes}:
         columns = Columns(rows, None, timestamps)
     else:
         full = [row if type(row) is tuple else (row, *_BARE) for row in rows]
@@ -92,7 +95,7 @@ def make_batch(
             headers if any(headers) else None,
         )
     base = timestamps[0] if timestamps else first.stamp_ms
-    header, body = build_batch(columns, base, producer, codec, level)
+    header, body = encode_batch(columns, base, producer, codec, level)
     size = sum(chunk.size for chunk in chunks)
     batch = ProducerBatch(partition, header, body, len(rows), size, producer.base_sequence, first.queued_at)
     batch.rows = kept

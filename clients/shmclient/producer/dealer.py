@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from shmbroker.partitioners import HASHES_NULL_KEYS, KEY_HASHES
+from shmbroker.records.builder import PackedColumn
 from shmclient.config.client_config import Partitioner
 from shmclient.producer.queues import (
     KEY,
@@ -56,6 +57,11 @@ class Dealer:
                 unknown += bucket
         return unknown
 
+    def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
+        """Add a whole column to one partition: ``partition``, or the next sticky one for UNASSIGNED."""
+        queue = self._next_sticky(topic) if partition == UNASSIGNED else topic.partitions[partition]
+        queue.add(Chunk(column, len(column.data), time.time_ns() // 1_000_000, time.monotonic()))
+
     def _partitions_of(self, topic: TopicQueue, rows: list[Row]) -> Sequence[int]:
         keys = [row[KEY] if type(row) is tuple else None for row in rows]
         chosen = self._by_key(topic, keys)
@@ -74,12 +80,16 @@ class Dealer:
             return [self._random.randrange(count) for _ in keys]
         if self._hashes_null:
             return self._hash([key or b"" for key in keys], count)
-        is_null = (lambda key: not key) if self._empty_is_null else (lambda key: key is None)
-        if not any(map(is_null, keys)):
-            return self._hash(keys, count)  # type: ignore[arg-type]
+        real = [key for key in keys if key or (key is not None and not self._empty_is_null)]
+        hashed = self._hash(real, count)
+        if len(real) == len(keys):
+            return hashed
         sticky = self._next_sticky(topic).number
-        hashed = iter(self._hash([key for key in keys if not is_null(key)], count))  # type: ignore[misc]
-        return [sticky if is_null(key) else next(hashed) for key in keys]
+        following = iter(hashed)
+        return [
+            next(following) if key or (key is not None and not self._empty_is_null) else sticky
+            for key in keys
+        ]
 
     def _hash(self, keys: list[bytes], count: int) -> list[int]:
         cache = self._hashes

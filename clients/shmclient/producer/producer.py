@@ -9,8 +9,10 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
+from shmbroker.records.builder import pack_column
 from shmclient.admin.cluster_metadata import fetch_cluster_metadata
 from shmclient.admin.metadata import ClusterMetadata
 from shmclient.config import ClientConfig, merge_arguments, parse_config
@@ -18,6 +20,7 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.producer.background import Background
+from shmclient.producer.packed import PACKED_BYTES, check_packed, pieces
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
 from shmclient.producer.reports import Reports
 from shmclient.producer.sender import Sender
@@ -155,10 +158,7 @@ class Producer:
         size = row_size(row)
         limit = self._config.message_max_bytes
         if size + RECORD_OVERHEAD_BYTES > limit:
-            raise _unable(
-                KafkaError.MSG_SIZE_TOO_LARGE,
-                f"Broker: Message size too large ({size} bytes for {topic}, message.max.bytes={limit})",
-            )
+            raise _too_large(size, topic, limit)
         sender = self._sender
         if sender.is_full():
             self._make_room()
@@ -174,8 +174,9 @@ class Producer:
         on_delivery: DeliveryCallback | None = None,
         callback: DeliveryCallback | None = None,
         *,
-        values: Sequence[bytes | None] | None = None,
+        values: Sequence[bytes | None] | bytes | memoryview | None = None,
         keys: Sequence[bytes | None] | None = None,
+        value_offsets: Any = None,
     ) -> int:
         """Queue many records in one call and return how many were queued.
 
@@ -185,6 +186,9 @@ class Producer:
             partition: for records that name none.
             values: instead of ``messages``: the values as a column, each bytes or None. The fast way.
             keys: with ``values``: as many keys.
+            value_offsets: int32 [count + 1], ascending: ``values`` then is one bytes-like object and value i is
+                ``values[value_offsets[i]:value_offsets[i + 1]]``, as in a :class:`ConsumedBatch` or an Arrow array. The
+                fastest way: nothing is done for each record. What is not ``bytes`` is copied once.
 
         Raises:
             BufferError: the queue has no room for the column; none of it was queued.
@@ -192,6 +196,8 @@ class Producer:
             TypeError, ValueError: for columns of another type or of different lengths.
         """
         chosen = callback or on_delivery
+        if value_offsets is not None:
+            return self._produce_packed(topic, values, value_offsets, keys, partition, chosen)
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
         queued = 0
@@ -216,12 +222,16 @@ class Producer:
     def _produce_column(
         self,
         topic: str,
-        values: Sequence[bytes | None],
+        values: Any,
         keys: Sequence[bytes | None] | None,
         partition: int,
         callback: DeliveryCallback | None,
     ) -> int:
         self._check_open()
+        if isinstance(values, bytes | bytearray | memoryview | str):
+            raise TypeError(
+                "values must be a sequence of bytes or None; one object with all of them needs value_offsets"
+            )
         queue = self._topic(topic)
         self._check_destination(queue, partition)
         if not values:
@@ -234,11 +244,7 @@ class Producer:
                 raise TypeError(f"{name} must be bytes or None, not {wrong.pop().__name__}")
         largest = max(len(value) for value in values if value is not None) if any(values) else 0
         if largest + RECORD_OVERHEAD_BYTES > self._config.message_max_bytes:
-            raise _unable(
-                KafkaError.MSG_SIZE_TOO_LARGE,
-                f"Broker: Message size too large ({largest} bytes for {topic},"
-                f" message.max.bytes={self._config.message_max_bytes})",
-            )
+            raise _too_large(largest, topic, self._config.message_max_bytes)
         sender = self._sender
         if sender.queued() + len(values) > self._config.queue_buffering_max_messages or sender.is_full():
             self._make_room(len(values))
@@ -252,6 +258,42 @@ class Producer:
         queue.rows.extend(rows)
         self._pump(queue)
         return len(values)
+
+    def _produce_packed(
+        self,
+        topic: str,
+        values: Any,
+        value_offsets: Any,
+        keys: Sequence[bytes | None] | None,
+        partition: int,
+        callback: DeliveryCallback | None,
+    ) -> int:
+        self._check_open()
+        data, offsets, bounds = check_packed(values, value_offsets)
+        queue = self._topic(topic)
+        if keys is not None or callback is not None or self._callback is not None or not queue.partitions:
+            # Somebody wants to know of each record, or nobody knows the partitions yet: the way of the records.
+            cut = [data[a:b] for a, b in pairwise(bounds)]
+            return self._produce_column(topic, cut, keys, partition, callback)
+        self._check_destination(queue, partition)
+        config, sender = self._config, self._sender
+        largest = (
+            max((b - a for a, b in pairwise(bounds)), default=0)
+            if len(data) > config.message_max_bytes
+            else 0
+        )
+        if largest + RECORD_OVERHEAD_BYTES > config.message_max_bytes:
+            raise _too_large(largest, topic, config.message_max_bytes)
+        count = len(bounds) - 1
+        if sender.queued() + count > config.queue_buffering_max_messages or sender.is_full():
+            self._make_room(count)
+        with sender.lock:
+            for start, stop in pieces(
+                bounds, min(config.batch_size, PACKED_BYTES), config.batch_num_messages
+            ):
+                sender.deal_packed(queue, pack_column(offsets, data, start, stop), partition)
+        self._pump(queue)
+        return count
 
     def _topic(self, name: str) -> TopicQueue:
         queue = self._topics.get(name)
@@ -424,6 +466,11 @@ class Producer:
 
 def _unable(code: int, text: str) -> KafkaException:
     return KafkaException(KafkaError(code, f"Unable to produce message: {text}"))
+
+
+def _too_large(size: int, topic: str, limit: int) -> KafkaException:
+    text = f"Broker: Message size too large ({size} bytes for {topic}, message.max.bytes={limit})"
+    return _unable(KafkaError.MSG_SIZE_TOO_LARGE, text)
 
 
 def _to_bytes(data: Any, position: int) -> bytes | None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
+from shmbroker.records.builder import PackedColumn
+
 Row: TypeAlias = Any
 FIELDS = VALUE, KEY, PARTITION, TIMESTAMP, HEADERS, CALLBACK = range(6)
 UNASSIGNED = -1
@@ -20,9 +22,9 @@ UNASSIGNED = -1
 
 
 class Chunk(NamedTuple):
-    """Rows dealt to a partition in one go. They share a timestamp (``stamp_ms``) unless a row has its own."""
+    """Rows, or a column of values, dealt to a partition in one go. They share a timestamp (``stamp_ms``) unless a row has its own."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Row] | PackedColumn
     size: int
     """Bytes of keys, values and headers."""
     stamp_ms: int
@@ -36,6 +38,8 @@ class PartitionQueue:
     __slots__ = (
         "chunks",
         "epoch",
+        "fresh_bytes",
+        "fresh_rows",
         "in_flight",
         "is_other_log",
         "next_sequence",
@@ -55,6 +59,8 @@ class PartitionQueue:
         self.chunks: deque[Chunk] = deque()
         self.pending_rows = 0
         self.pending_bytes = 0
+        self.fresh_rows = self.fresh_bytes = 0
+        """What was dealt here since the sender last looked."""
         self.retries: deque[Any] = deque()
         """Batches to be sent again before anything new, in the order of their sequences."""
         self.retry_at = 0.0
@@ -68,6 +74,8 @@ class PartitionQueue:
         self.chunks.append(chunk)
         self.pending_rows += len(chunk.rows)
         self.pending_bytes += chunk.size
+        self.fresh_rows += len(chunk.rows)
+        self.fresh_bytes += chunk.size
 
     @property
     def queued_at(self) -> float:
@@ -75,12 +83,17 @@ class PartitionQueue:
         return self.chunks[0].queued_at
 
     def take(self, max_rows: int, max_bytes: int) -> list[Chunk]:
-        """Take chunks off the front that fit both limits together; one that does not fit by itself is split, down to one
-        row."""
+        """Take chunks off the front that fit both limits together; one that does not fit by itself is split, down to one row. A
+        packed column comes alone and whole."""
         taken: list[Chunk] = []
         rows = size = 0
         while self.chunks:
             chunk = self.chunks[0]
+            if isinstance(chunk.rows, PackedColumn):
+                if not taken:
+                    taken.append(self.chunks.popleft())
+                    rows, size = len(chunk.rows), chunk.size
+                break
             if rows + len(chunk.rows) > max_rows or size + chunk.size > max_bytes:
                 if taken:
                     break
@@ -99,7 +112,10 @@ class PartitionQueue:
         return taken
 
     def take_all(self) -> list[Chunk]:
-        return self.take(self.pending_rows, self.pending_bytes)
+        taken = list(self.chunks)
+        self.chunks.clear()
+        self.pending_rows = self.pending_bytes = 0
+        return taken
 
     def is_idle(self) -> bool:
         return not (self.chunks or self.retries or self.in_flight)
@@ -107,6 +123,7 @@ class PartitionQueue:
 
 def split_chunk(chunk: Chunk, max_rows: int, max_bytes: int) -> tuple[Chunk, Chunk]:
     """Cut ``chunk`` after the last row that is within both limits, at least after the first."""
+    assert not isinstance(chunk.rows, PackedColumn)
     sizes = sizes_of(chunk.rows[:max_rows])
     count = next((i for i, end in enumerate(accumulate(sizes)) if end > max_bytes), len(sizes)) or 1
     size = sum(sizes[:count])

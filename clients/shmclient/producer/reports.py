@@ -102,11 +102,15 @@ class Reports:
             report = self._queue.popleft()
         except IndexError:
             return
-        make = self._messages_of_batch if isinstance(report, BatchReport) else self._messages_of_rows
-        rows = report.batch.rows if isinstance(report, BatchReport) else report.rows
+        if isinstance(report, BatchReport):
+            rows = report.batch.rows or []
+            calls = self._messages_of_batch(report)
+        else:
+            rows = report.rows
+            calls = self._messages_of_rows(report)
         with self._lock:
-            self.waiting -= len(rows or ())
-        self._calls.extend(make(report))  # type: ignore[operator]
+            self.waiting -= len(rows)
+        self._calls.extend(calls)
 
     @staticmethod
     def _messages_of_batch(report: BatchReport) -> list[tuple[Callable[..., Any], tuple[Any, ...]]]:

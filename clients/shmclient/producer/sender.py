@@ -20,7 +20,7 @@ import time
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.producers import REMEMBERED_BATCHES, next_sequence
 from shmbroker.protocol.messages import TopicInfo
-from shmbroker.records.builder import ProducerStamp
+from shmbroker.records.builder import PackedColumn, ProducerStamp
 from shmbroker.records.layout import Codec
 from shmbroker.shm.completions import Completion
 from shmbroker.shm.ring import topic_tag
@@ -225,17 +225,27 @@ class Sender:
         self._flushes -= 1
 
     def _deal(self, topic: TopicQueue) -> None:
-        rows = topic.take_rows()
-        unknown = self._dealer.deal(topic, rows)
-        self._queued_bytes += sum(sizes_of(rows)) - sum(sizes_of(unknown))
-        self.waiting_rows += len(rows) - len(unknown)
-        for partition in topic.partitions:
-            if partition.chunks:
-                self._active.setdefault(partition)
+        unknown = self._dealer.deal(topic, topic.take_rows())
+        self._note_dealt(topic)
         if unknown:
             error = KafkaError(KafkaError._UNKNOWN_PARTITION)
             for row in unknown:
                 self.reports.push(RowReport(topic.name, row[PARTITION], [row], error))
+
+    def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
+        """Queue a column of values behind the rows that are in already. The topic's partitions are known."""
+        if topic.rows:
+            self._deal(topic)
+        self._dealer.deal_packed(topic, column, partition)
+        self._note_dealt(topic)
+
+    def _note_dealt(self, topic: TopicQueue) -> None:
+        for partition in topic.partitions:
+            if partition.fresh_rows:
+                self.waiting_rows += partition.fresh_rows
+                self._queued_bytes += partition.fresh_bytes
+                partition.fresh_rows = partition.fresh_bytes = 0
+                self._active.setdefault(partition)
 
     def _next_threshold(self) -> int:
         if not (self._in_flight or self._active):
@@ -344,7 +354,7 @@ class Sender:
             partition.slot,
             self._acks,
             batch.header,
-            batch.body,
+            *batch.body,
             topic_tag=partition.topic.tag,
         ):
             return False
@@ -402,7 +412,7 @@ class Sender:
         partition = batch.partition
         where = f"{partition.topic.name} [{partition.number}]"
         if code == ErrorCode.MSG_SIZE_TOO_LARGE:
-            detail = f"batch of {len(batch.body)} bytes for {where}, max.message.bytes of the topic"
+            detail = f"batch of {sum(map(len, batch.body))} bytes for {where}, max.message.bytes of the topic"
         else:
             detail = f"batch of {batch.count} records for {where}"
         return KafkaError(code, f"{error_text(code)}: {detail}")
@@ -502,8 +512,9 @@ class Sender:
         """Report rows that were dealt out and never sent."""
         for chunk in chunks:
             self._queued_bytes -= chunk.size
-            rows = [row for row in chunk.rows if type(row) is tuple]
-            self.reports.push(RowReport(partition.topic.name, partition.number, rows, error))
+            if not isinstance(chunk.rows, PackedColumn):
+                rows = [row for row in chunk.rows if type(row) is tuple]
+                self.reports.push(RowReport(partition.topic.name, partition.number, rows, error))
 
     def _refuse_large(self, partition: PartitionQueue, chunk: Chunk) -> None:
         topic = partition.topic

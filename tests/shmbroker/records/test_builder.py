@@ -66,7 +66,7 @@ def test_a_batch_can_be_given_to_another_producer(
     stamp = ProducerStamp(producer_id, epoch, sequence)
     built, codec = data.draw(columns), data.draw(codecs)
     header, body = build_batch(built, 5, ProducerStamp(1, 1, 1), codec)
-    assert restamp(header, body, stamp) + body == b"".join(build_batch(built, 5, stamp, codec))
+    assert restamp(header, (body,), stamp) + body == b"".join(build_batch(built, 5, stamp, codec))
 
 
 def test_values_of_a_wrong_type_are_a_type_error() -> None:
