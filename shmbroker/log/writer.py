@@ -144,7 +144,8 @@ class PartitionWriter:
     @property
     def log_bytes(self) -> int:
         """Bytes of all segments, about."""
-        return self._sealed_bytes + self._active_bytes
+        total: int = self._sealed_bytes + self._active_bytes
+        return total
 
     def stage(self, batch: bytearray, header: Header, append_time: int) -> Position:
         """Give ``batch`` its offset and hold it for the next :meth:`commit`.

@@ -111,7 +111,7 @@ class Background:
             if has_work and sender.attachment is None:
                 if self._try_attach():
                     continue
-                deadline = min(deadline, now + RECONNECT_S)
+                deadline = now + RECONNECT_S
             elif topics:
                 self._describe(topics)
                 continue

@@ -72,8 +72,8 @@ def make_batch(
     """
     first = chunks[0]
     rows = first.rows
-    if len(chunks) > 1:
-        rows = list(chain.from_iterable(chunk.rows for chunk in chunks))  # type: ignore[arg-type]  # packed ones come alone
+    if len(chunks) > 1:  # packed columns come alone
+        rows = list(chain.from_iterable(chunk.rows for chunk in chunks))  # type: ignore[misc]
     timestamps: list[int] | None = None
     if any(chunk.stamp_ms != first.stamp_ms for chunk in chunks):
         timestamps = [ms for chunk in chunks for ms in [chunk.stamp_ms] * len(chunk.rows)]

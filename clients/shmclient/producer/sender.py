@@ -428,7 +428,11 @@ class Sender:
             self._retry_later(batch, 0.0)
             return
         if code == ErrorCode.UNKNOWN_TOPIC_OR_PART:
-            partition.topic.is_stale = True
+            topic = partition.topic
+            if partition not in topic.partitions:  # it was dropped while the batch was under way
+                self._fail(batch, topic.refused or KafkaError(KafkaError._UNKNOWN_PARTITION))
+                return
+            topic.is_stale = True
         self._retry_later(batch, time.monotonic() + self._retry_backoff_s)
 
     def _retry_later(self, batch: ProducerBatch, retry_at: float) -> None:
