@@ -12,9 +12,11 @@ from shmbroker import __version__
 
 if TYPE_CHECKING:
     from shmclient.consumer import Consumer
+    from shmclient.deserializing_consumer import DeserializingConsumer
     from shmclient.errors import KafkaError, KafkaException
     from shmclient.message import Message
     from shmclient.producer import Producer
+    from shmclient.serializing_producer import SerializingProducer
     from shmclient.types import (
         OFFSET_BEGINNING,
         OFFSET_END,
@@ -48,6 +50,7 @@ __all__ = [
     "ConsumerGroupState",
     "ConsumerGroupTopicPartitions",
     "ConsumerGroupType",
+    "DeserializingConsumer",
     "ElectionType",
     "IsolationLevel",
     "KafkaError",
@@ -55,6 +58,7 @@ __all__ = [
     "Message",
     "Node",
     "Producer",
+    "SerializingProducer",
     "ThrottleEvent",
     "TopicCollection",
     "TopicPartition",
@@ -65,10 +69,12 @@ __all__ = [
 
 _MODULE_OF = {
     "Consumer": "shmclient.consumer",
+    "DeserializingConsumer": "shmclient.deserializing_consumer",
     "KafkaError": "shmclient.errors",
     "KafkaException": "shmclient.errors",
     "Message": "shmclient.message",
     "Producer": "shmclient.producer",
+    "SerializingProducer": "shmclient.serializing_producer",
     "OFFSET_BEGINNING": "shmclient.types",
     "OFFSET_END": "shmclient.types",
     "OFFSET_INVALID": "shmclient.types",

@@ -90,6 +90,15 @@ class Message(_Fields, gc=False, eq=False):
         def error(self):
             return self._error
 
+    def deserialized_key(self) -> Any:
+        return self._key
+
+    def deserialized_value(self) -> Any:
+        return self._value
+
+    def delivery_count(self) -> int | None:
+        return None
+
     def set_topic(self, topic: str) -> None:
         self._topic = topic
 
@@ -160,6 +169,15 @@ if TYPE_CHECKING:
 
         def error(self) -> KafkaError | None:
             """None for a record; the event (such as _PARTITION_EOF) or failure otherwise."""
+
+        def deserialized_key(self) -> Any:
+            """The same as `key`."""
+
+        def deserialized_value(self) -> Any:
+            """The same as `value`."""
+
+        def delivery_count(self) -> int | None:
+            """How often a share group was given the record: None, for there is no share consumer."""
 
         def set_topic(self, topic: str) -> None: ...
         def set_key(self, key: Any) -> None: ...

@@ -3,14 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from shmclient.consumer import Consumer
+from shmclient.deserializing_consumer import DeserializingConsumer
 from shmclient.errors import ConsumeError, KafkaError, ValueDeserializationError
 from shmclient.message import Message
 from shmclient.serialization import IntegerDeserializer, StringDeserializer
-
-pytest.importorskip("shmclient.deserializing_consumer", exc_type=ImportError)
-
-from shmclient.consumer import Consumer
-from shmclient.deserializing_consumer import DeserializingConsumer
 
 
 @pytest.fixture
