@@ -18,13 +18,14 @@ from shmbroker.log.segment import open_readable
 class SegmentHandle:
     """A shared, read-only environment. ``log`` and ``times`` are its tables."""
 
-    __slots__ = ("_references", "_registry", "environment", "log", "path", "times")
+    __slots__ = ("_references", "_registry", "environment", "file", "log", "path", "times")
 
     def __init__(self, registry: Environments, path: Path) -> None:
         self._registry = registry
         self._references = 0
         self.path = path
         self.environment: Any = open_readable(path)
+        self.file = _identity(path)
         try:
             self.log: Any = self.environment.open_db(b"log", create=False)
             self.times: Any = self.environment.open_db(b"time", create=False)
@@ -51,7 +52,8 @@ class Environments:
         """
         with self._lock:
             handle = self._open.get(path)
-            if handle is None:
+            # A topic that was deleted and made again has other files under the same names.
+            if handle is None or handle.file != _identity(path):
                 handle = self._open[path] = SegmentHandle(self, path)
             handle._references += 1
             return handle
@@ -69,6 +71,15 @@ class Environments:
         for handle in self._open.values():
             handle.environment.close()
         self._open = {}
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """(device, inode) of the file, zeros when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 environments = Environments()

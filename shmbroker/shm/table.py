@@ -113,6 +113,10 @@ class PartitionTable:
         """Index into ``words`` of the slot's high watermark: pollers load it without a call."""
         return self._word(slot) + _HIGH_WATERMARK
 
+    def state_word(self, slot: int) -> int:
+        """Index into ``words`` of the slot's :class:`PartitionState`."""
+        return self._word(slot) + _STATE
+
     def figures(self, slot: int) -> Figures:
         first = self._word(slot)
         return Figures._make(self.words[first : first + 8])

@@ -288,6 +288,7 @@ class Consumer:
         if deadline is not None and now >= deadline:
             return False
         until = min(self._offsets.auto_commit_at, now + 3600.0 if deadline is None else deadline)
+        self._fetcher.notice_moved()
         if any(p.position < 0 and not p.is_halted for p in self._fetcher.partitions.values()):
             until = min(until, now + 0.05)
         self._link.sleep(self._fetcher.slots(), self._fetcher.has_news, max(0.0, until - now))

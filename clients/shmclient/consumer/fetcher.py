@@ -76,6 +76,16 @@ class Fetcher:
         ):
             self._locate()
 
+    def notice_moved(self) -> None:
+        """Look for topics that were deleted, or deleted and made again, with the next :meth:`prepare`."""
+        table = self._link.table
+        if table is not None and any(
+            p.slot < 0 or table.topic_id(p.slot) != p.slot_topic_id or not table.is_in_use(p.slot)
+            for p in self._turns
+            if not p.is_halted
+        ):
+            self._located_generation = -1
+
     def _locate(self) -> None:
         now = time.monotonic()
         if now < self._locate_at or not self._turns:
@@ -96,10 +106,20 @@ class Fetcher:
             if info is None:
                 partition.slot = -1
                 continue
+            is_other_log = partition.topic_id not in ("", topic_id)
             partition.locate(info, topic_id, table)
+            if is_other_log:
+                self._check_position(partition)
             if partition.position == NOWHERE and not partition.is_halted:
                 self._resolve(partition)
         self._located_generation = self._link.generation
+
+    def _check_position(self, partition: AssignedPartition) -> None:
+        """The topic was made again: its new log may not reach as far as the old one."""
+        figures, position = self.figures(partition), partition.position
+        if position != NOWHERE and not figures.log_start <= position <= figures.log_end:
+            partition.position = NOWHERE
+            self._reset(partition, figures, position)
 
     def figures(self, partition: AssignedPartition) -> Figures:
         table = self._link.table
@@ -114,6 +134,9 @@ class Fetcher:
     def _resolve(self, partition: AssignedPartition) -> None:
         """Turn the start asked for into a position."""
         figures = self.figures(partition)
+        if figures.state != PartitionState.ONLINE:
+            self._note_offline(partition, figures)
+            return  # its figures say nothing; looked at again soon
         start = partition.start
         if start in (OFFSET_INVALID, OFFSET_STORED):
             try:
@@ -180,8 +203,11 @@ class Fetcher:
         table = self._link.table
         if table is None:
             return False
-        end = table.words[partition.high_watermark_word]
-        return bool(end > position or (self._wants_eof(partition) and end == position))
+        words = table.words
+        end = words[partition.high_watermark_word]
+        if end > position:
+            return not (partition.is_offline and words[partition.state_word] != PartitionState.ONLINE)
+        return bool(end == position and self._wants_eof(partition))
 
     def _wants_eof(self, partition: AssignedPartition) -> bool:
         return self._config.enable_partition_eof and partition.eof_at != partition.position
@@ -240,11 +266,12 @@ class Fetcher:
         figures = self.figures(partition)
         position = partition.position
         if figures.state != PartitionState.ONLINE or partition.reader is None:
-            if figures.state == PartitionState.OFFLINE:
-                text = f"{partition} is offline: its log cannot be read or written; see the daemon's log"
-                partition.halt(self._event(partition, ErrorCode.KAFKA_STORAGE_ERROR, text, position))
+            self._note_offline(partition, figures)
             return []
+        partition.is_offline = False
         if not figures.log_start <= position <= figures.log_end:
+            if figures != self.figures(partition):
+                return []  # they were being published; looked at again at once
             partition.position = NOWHERE
             self._reset(partition, figures, position)
             return []
@@ -268,6 +295,14 @@ class Fetcher:
             partition.position = batches[-1].last_offset + 1
             batches = [batch for batch in batches if not batch.header.flags & Flag.CONTROL]
         return batches
+
+    def _note_offline(self, partition: AssignedPartition, figures: Figures) -> None:
+        """Tell once of a log that cannot be read or written; it goes on by itself when the daemon has opened it anew."""
+        if figures.state == PartitionState.OFFLINE and not partition.is_offline:
+            partition.is_offline = True
+            text = f"{partition} is offline: its log cannot be read or written; see the daemon's log"
+            position = None if partition.position == NOWHERE else partition.position
+            partition.event = self._event(partition, ErrorCode.KAFKA_STORAGE_ERROR, text, position)
 
     def _note_eof(self, partition: AssignedPartition, end: int) -> None:
         if self._wants_eof(partition):

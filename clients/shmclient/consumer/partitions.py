@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import deque
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class AssignedPartition:
         "high_watermark_word",
         "index",
         "is_halted",
+        "is_offline",
         "is_paused",
         "leader_epoch",
         "number",
@@ -41,7 +43,9 @@ class AssignedPartition:
         "ready",
         "requested",
         "slot",
+        "slot_topic_id",
         "start",
+        "state_word",
         "stored",
         "topic",
         "topic_id",
@@ -53,13 +57,18 @@ class AssignedPartition:
         self.requested = start
         self.slot = -1
         self.high_watermark_word = 0
+        self.state_word = 0
         self.topic_id = ""
+        self.slot_topic_id = b""
+        """As in the partition table: the slot may go to another topic."""
         self.reader: LogReader | None = None
         self.leader_epoch = 0
         self.committed = OFFSET_INVALID
         self.stored = OFFSET_INVALID
         """What store_offsets() set, where the application stores offsets itself."""
         self.is_paused = False
+        self.is_offline = False
+        """The application was told that the log is offline; reading goes on when it is online again."""
         self.restart(start)
 
     def restart(self, start: int) -> None:
@@ -82,9 +91,11 @@ class AssignedPartition:
             self.close_reader()
             self.reader = LogReader(Path(info.directory))
         self.topic_id = topic_id
+        self.slot_topic_id = base64.urlsafe_b64decode(f"{topic_id}==")
         self.slot = info.slot
         self.leader_epoch = info.leader_epoch
         self.high_watermark_word = table.high_watermark_word(info.slot)
+        self.state_word = table.state_word(info.slot)
 
     def close_reader(self) -> None:
         if self.reader is not None:
