@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -140,10 +140,8 @@ def _records(streams: list[BinaryIO], delimiter: bytes, whole_files: bool) -> It
             yield from split_stream(stream, delimiter)
 
 
-def _open(path: Path) -> BinaryIO:
-    if str(path) == "-":
-        return open(sys.stdin.fileno(), "rb", closefd=False)  # no path: the open descriptor
-    return path.open("rb")
+def _open(path: Path) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb")
 
 
 class _Reports:

@@ -1,0 +1,26 @@
+from shmclient import Consumer
+
+
+def test_status_names_the_daemon_and_its_clients(cli, topic, shmbroker_session):
+    with Consumer(
+        {"bootstrap.servers": shmbroker_session.bootstrap_servers, "group.id": "g", "client.id": "looker"}
+    ) as consumer:
+        consumer.list_topics(timeout=5)
+        facts = cli("status", "--json").json()
+        assert facts["pid"] == shmbroker_session.pid
+        assert facts["bootstrap_server"] == shmbroker_session.bootstrap_servers
+        assert facts["data_dir"] == str(shmbroker_session.data_dir)
+        assert facts["partitions"] >= 2
+        assert facts["memory_bytes"] > 1_000_000
+        assert len(facts["broker_pids"]) == 1
+        assert "looker" in [session["client_id"] for session in facts["sessions"]]
+        assert "looker" in cli("status").ok()
+
+
+def test_no_daemon(cli, tmp_path):
+    result = cli("status", "--bootstrap-server", f"shm:{tmp_path}")
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    message, hint = result.stderr.splitlines()
+    assert str(tmp_path) in message
+    assert "shmbrokerd" in hint
