@@ -9,14 +9,6 @@ from shmclient.admin.groups import (
     MemberAssignment,
     MemberDescription,
 )
-from shmclient.admin.metadata import (
-    BrokerMetadata,
-    ClusterMetadata,
-    GroupMember,
-    GroupMetadata,
-    PartitionMetadata,
-    TopicMetadata,
-)
 from shmclient.admin.offsets import DeletedRecords, ListOffsetsResultInfo, OffsetSpec
 from shmclient.admin.resources import (
     CONFIG_SOURCE_DEFAULT_CONFIG,
@@ -42,6 +34,14 @@ from shmclient.admin.resources import (
 )
 from shmclient.admin.topics import NewPartitions, NewTopic, TopicDescription
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.metadata import (
+    BrokerMetadata,
+    ClusterMetadata,
+    GroupMember,
+    GroupMetadata,
+    PartitionMetadata,
+    TopicMetadata,
+)
 from shmclient.topic_partition import OFFSET_INVALID
 
 __all__ = [

@@ -13,10 +13,7 @@ from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
 from shmclient.admin import checks, replies, requests
 from shmclient.admin.cluster import DescribeClusterResult
-from shmclient.admin.cluster_metadata import fetch_cluster_metadata
 from shmclient.admin.futures import raiser, refused_futures, running_future, settle
-from shmclient.admin.metadata import ClusterMetadata
-from shmclient.admin.offset_lookup import NO_LEADER_TEXT, describe_partitions, look_up_offset
 from shmclient.admin.offsets import DeletedRecords, ListOffsetsResultInfo, OffsetSpec
 from shmclient.admin.resources import ConfigEntry, ConfigResource
 from shmclient.admin.topics import NewPartitions, NewTopic, TopicDescription
@@ -25,6 +22,9 @@ from shmclient.config import merge_arguments, parse_config
 from shmclient.connection import Connection
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.metadata import ClusterMetadata
+from shmclient.metadata.fetch import fetch_cluster_metadata
+from shmclient.metadata.offset_lookup import NO_LEADER_TEXT, describe_partitions, look_up_offset
 from shmclient.remote import hand_over
 from shmclient.topic_partition import TopicPartition
 from shmclient.types import IsolationLevel, TopicCollection
@@ -176,8 +176,6 @@ class AdminClient:
         Raises:
             KafkaException: _TRANSPORT when no daemon answers in time.
         """
-        if topic is not None and not isinstance(topic, str):
-            raise TypeError(f"argument 1 must be str or None, not {type(topic).__name__}")
         timeout_s = checks.timeout_s("timeout", timeout, -1, lowest_ms=-1000)
         if self._is_closed:
             raise RuntimeError("Handle has been closed")
@@ -289,8 +287,14 @@ class AdminClient:
             infos = describe_partitions(self._connection, list(specs), deadline)
             table = self._connection.table(deadline.remaining_s())
             return {
-                partition: lambda partition=partition, spec=spec: look_up_offset(  # type: ignore[misc]
-                    table, infos.get((partition.topic, partition.partition)), partition, spec, committed_only
+                partition: lambda partition=partition, spec=spec: ListOffsetsResultInfo(  # type: ignore[misc]
+                    *look_up_offset(
+                        table,
+                        infos.get((partition.topic, partition.partition)),
+                        partition,
+                        spec.value,
+                        committed_only,
+                    )
                 )
                 for partition, spec in specs.items()
             }

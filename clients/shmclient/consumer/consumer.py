@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from shmclient.admin.cluster_metadata import fetch_cluster_metadata
-from shmclient.admin.metadata import ClusterMetadata
 from shmclient.config import ClientConfig, merge_arguments, parse_config
 from shmclient.connection import Connection
 from shmclient.consumer.batches import ConsumedBatch
@@ -22,6 +20,8 @@ from shmclient.consumer.partitions import AssignedPartition
 from shmclient.consumer.watermarks import Watermarks
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.message import Message
+from shmclient.metadata import ClusterMetadata
+from shmclient.metadata.fetch import fetch_cluster_metadata
 from shmclient.remote import hand_over
 from shmclient.topic_partition import OFFSET_INVALID, OFFSET_STORED, TopicPartition
 

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol.messages import PartitionInfo
-from shmclient.admin.offset_lookup import describe_partitions, look_up_offset
-from shmclient.admin.offsets import OffsetSpec
 from shmclient.config import ClientConfig
 from shmclient.connection import Connection
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.metadata.offset_lookup import EARLIEST, LATEST, describe_partitions, look_up_offset
 from shmclient.topic_partition import OFFSET_END, TopicPartition
-
-_LOGICAL_TIMES = {
-    OffsetSpec.LATEST: OffsetSpec.latest(),
-    OffsetSpec.EARLIEST: OffsetSpec.earliest(),
-    OffsetSpec.MAX_TIMESTAMP: OffsetSpec.max_timestamp(),
-}
-"""ListOffsets' special timestamps -1, -2 and -3."""
 
 
 class Watermarks:
@@ -35,8 +27,8 @@ class Watermarks:
         """
         info = self._locate(tp, timeout_s, "Failed to get watermark offsets")
         table = self._connection.table()
-        low = look_up_offset(table, info, tp, OffsetSpec.earliest(), self._committed_only)
-        high = look_up_offset(table, info, tp, OffsetSpec.latest(), self._committed_only)
+        low = look_up_offset(table, info, tp, EARLIEST, self._committed_only)
+        high = look_up_offset(table, info, tp, LATEST, self._committed_only)
         return low.offset, high.offset
 
     def offset_for_time(self, tp: TopicPartition, timeout_s: float) -> TopicPartition:
@@ -46,8 +38,7 @@ class Watermarks:
             KafkaException: _UNKNOWN_PARTITION, _ALL_BROKERS_DOWN.
         """
         info = self._locate(tp, timeout_s, "Failed to get offsets")
-        spec = _LOGICAL_TIMES.get(tp.offset) or OffsetSpec.for_timestamp(tp.offset)
-        found = look_up_offset(self._connection.table(), info, tp, spec, self._committed_only)
+        found = look_up_offset(self._connection.table(), info, tp, tp.offset, self._committed_only)
         if found.offset < 0:
             return TopicPartition(tp.topic, tp.partition, OFFSET_END)
         return TopicPartition(tp.topic, tp.partition, found.offset, leader_epoch=found.leader_epoch)

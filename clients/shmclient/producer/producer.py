@@ -13,12 +13,12 @@ from itertools import pairwise
 from typing import Any
 
 from shmbroker.records.builder import pack_column
-from shmclient.admin.cluster_metadata import fetch_cluster_metadata
-from shmclient.admin.metadata import ClusterMetadata
 from shmclient.config import ClientConfig, merge_arguments, parse_config
 from shmclient.config.client_config import DeliveryCallback
 from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.metadata import ClusterMetadata
+from shmclient.metadata.fetch import fetch_cluster_metadata
 from shmclient.producer.background import Background
 from shmclient.producer.packed import PACKED_BYTES, check_packed, pieces
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size

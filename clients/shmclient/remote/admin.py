@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shmclient.admin.client import AdminClient
-from shmclient.admin.metadata import ClusterMetadata, GroupMetadata
+from shmclient.metadata import ClusterMetadata, GroupMetadata
 from shmclient.remote import forks
 from shmclient.remote.configuration import remote_configuration
 from shmclient.remote.values import ask, call, confluent_admin

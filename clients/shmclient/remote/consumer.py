@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from shmclient.admin.metadata import ClusterMetadata
 from shmclient.consumer import Consumer
 from shmclient.consumer.batches import ConsumedBatch
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.message import Message
+from shmclient.metadata import ClusterMetadata
 from shmclient.remote import forks
 from shmclient.remote.batches import batch_of, take_run
 from shmclient.remote.configuration import Settings, remote_configuration

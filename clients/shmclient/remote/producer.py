@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from shmclient.admin.metadata import ClusterMetadata
 from shmclient.config.client_config import DeliveryCallback
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.metadata import ClusterMetadata
 from shmclient.producer import Producer
+from shmclient.producer.packed import check_packed
 from shmclient.remote import forks
 from shmclient.remote.configuration import Settings, remote_configuration
 from shmclient.remote.values import ask, call, confluent, listening, to_local
@@ -68,11 +70,15 @@ class RemoteProducer(Producer):
         on_delivery: DeliveryCallback | None = None,
         callback: DeliveryCallback | None = None,
         *,
-        values: Sequence[bytes | None] | None = None,
+        values: Sequence[bytes | None] | bytes | memoryview | None = None,
         keys: Sequence[bytes | None] | None = None,
+        value_offsets: Any = None,
     ) -> int:
         """As `Producer.produce_batch`, one record after the other: librdkafka knows no columns."""
         chosen = callback if callback is not None else on_delivery
+        if value_offsets is not None:
+            data, _offsets, bounds = check_packed(values, value_offsets)
+            values = [data[start:end] for start, end in pairwise(bounds)]
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
         queued = 0
@@ -99,7 +105,7 @@ class RemoteProducer(Producer):
     def _produce_column(
         self,
         topic: str,
-        values: Sequence[bytes | None],
+        values: Any,
         keys: Sequence[bytes | None] | None,
         partition: int,
         callback: DeliveryCallback | None,
@@ -124,6 +130,10 @@ class RemoteProducer(Producer):
     def _check_column(
         self, topic: str, values: Sequence[bytes | None], keys: Sequence[bytes | None] | None
     ) -> None:
+        if isinstance(values, bytes | bytearray | memoryview | str):
+            raise TypeError(
+                "values must be a sequence of bytes or None; one object with all of them needs value_offsets"
+            )
         if keys is not None and len(keys) != len(values):
             raise ValueError(f"{len(values)} values and {len(keys)} keys")
         largest = RECORD_OVERHEAD_BYTES

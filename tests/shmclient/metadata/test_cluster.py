@@ -1,4 +1,5 @@
-from shmclient.admin.metadata import (
+from shmclient.errors import KafkaError
+from shmclient.metadata import (
     BrokerMetadata,
     ClusterMetadata,
     GroupMember,
@@ -6,7 +7,6 @@ from shmclient.admin.metadata import (
     PartitionMetadata,
     TopicMetadata,
 )
-from shmclient.errors import KafkaError
 
 ERROR = KafkaError(3, "gone")
 

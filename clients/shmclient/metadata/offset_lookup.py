@@ -1,14 +1,14 @@
-"""`AdminClient.list_offsets`: offsets from the partition table, and those of times from the log itself."""
+"""Offsets of any partition: first and last from the partition table, those of times from the log itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.reader import LogReader
 from shmbroker.protocol.messages import DescribeTopics, DescribeTopicsReply, PartitionInfo
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
-from shmclient.admin.offsets import ListOffsetsResultInfo, OffsetSpec
 from shmclient.connection import Connection
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException, from_broker_error
@@ -16,7 +16,19 @@ from shmclient.topic_partition import TopicPartition
 
 NO_LEADER_TEXT = "Failed to query partition leaders: No leaders found"
 
-_NOTHING_FOUND = (-1, -1, -1)
+LATEST, EARLIEST, MAX_TIMESTAMP = -1, -2, -3
+"""What ListOffsets requests have in place of a timestamp for an offset that no time says."""
+
+
+class FoundOffset(NamedTuple):
+    """`offset` is -1 where there is none, `timestamp` -1 where no record was looked at, `leader_epoch` -1 if unknown."""
+
+    offset: int
+    timestamp: int
+    leader_epoch: int
+
+
+_NOTHING_FOUND = FoundOffset(-1, -1, -1)
 
 
 def describe_partitions(
@@ -36,10 +48,12 @@ def look_up_offset(
     table: PartitionTable,
     info: PartitionInfo | None,
     wanted: TopicPartition,
-    spec: OffsetSpec,
+    time_ms: int,
     committed_only: bool,
-) -> ListOffsetsResultInfo:
-    """The offset of one partition that `spec` asks for; offset -1 where there is none.
+) -> FoundOffset:
+    """The first offset whose timestamp is `time_ms` or later, or LATEST, EARLIEST, or that of MAX_TIMESTAMP.
+
+    `committed_only`: count to the last stable offset, not to the high watermark (isolation.level).
 
     Raises:
         KafkaException: _NOENT for an unknown partition, KAFKA_STORAGE_ERROR for an unreadable log.
@@ -57,23 +71,22 @@ def look_up_offset(
         )
     end = figures.last_stable if committed_only else figures.high_watermark
     try:
-        return ListOffsetsResultInfo(*_find(info, figures, spec.value, end))
+        return _find(info, figures, time_ms, end)
     except BrokerError as error:
         raise KafkaException(from_broker_error(error)) from None
 
 
-def _find(info: PartitionInfo, figures: Figures, wanted: int, end: int) -> tuple[int, int, int]:
-    """(offset, timestamp, leader epoch)."""
-    if wanted == OffsetSpec.EARLIEST:
-        return figures.log_start, -1, info.leader_epoch
-    if wanted == OffsetSpec.LATEST:
-        return end, -1, info.leader_epoch
+def _find(info: PartitionInfo, figures: Figures, time_ms: int, end: int) -> FoundOffset:
+    if time_ms == EARLIEST:
+        return FoundOffset(figures.log_start, -1, info.leader_epoch)
+    if time_ms == LATEST:
+        return FoundOffset(end, -1, info.leader_epoch)
     reader = LogReader(Path(info.directory))
     try:
-        if wanted == OffsetSpec.MAX_TIMESTAMP:
+        if time_ms == MAX_TIMESTAMP:
             found = reader.max_timestamp(figures.log_start, end)
         else:
-            found = reader.offset_for_time(wanted, figures.log_start, end)
+            found = reader.offset_for_time(time_ms, figures.log_start, end)
     finally:
         reader.close()
-    return _NOTHING_FOUND if found is None else (*found, info.leader_epoch)
+    return _NOTHING_FOUND if found is None else FoundOffset(*found, info.leader_epoch)

@@ -1,4 +1,4 @@
-"""What `list_topics` of every client returns, asked of the daemon."""
+"""`list_topics` and `cluster_id` of every client."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from shmbroker.protocol.messages import (
     PartitionInfo,
     TopicInfo,
 )
-from shmclient.admin.metadata import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
 from shmclient.connection import Connection
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError
+from shmclient.metadata.cluster import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
 
 
 def fetch_cluster_metadata(
@@ -27,7 +27,10 @@ def fetch_cluster_metadata(
 
     Raises:
         KafkaException: _TRANSPORT when no daemon answers, _TIMED_OUT when it does not answer in time.
+        TypeError: for a topic that is no text.
     """
+    if topic is not None and not isinstance(topic, str):
+        raise TypeError(f"argument 1 must be str or None, not {type(topic).__name__}")
     deadline = Deadline(timeout_s)
     cluster = connection.request(DescribeCluster(), DescribeClusterReply, deadline.remaining_s())
     request = DescribeTopics(None if topic is None else [topic], allow_auto_create and topic is not None)
