@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any
 
 from shmbroker.records.builder import Columns, PackedColumn, Part, ProducerStamp, encode_batch, restamp
 from shmbroker.records.layout import Codec
-from shmclient.producer.queues import Chunk, PartitionQueue
+from shmclient.producer.queues import Chunk, PartitionQueue, Row
 
 _BARE = (None, -1, 0, None, None)
 """What a bare value stands for, after its value: no key, any partition, no timestamp, headers, callback."""
@@ -16,7 +16,7 @@ _BARE = (None, -1, 0, None, None)
 class ProducerBatch:
     """Rows that travel, succeed and fail together.
 
-    ``rows`` are kept only where somebody wants to hear what became of them.
+    ``rows`` are kept so that the application can hear what became of them.
     """
 
     __slots__ = (
@@ -53,7 +53,7 @@ class ProducerBatch:
         self.request_id = 0
         self.ordinal = 0
         """Place in the order in which this producer packed its batches."""
-        self.rows: list[tuple[Any, ...]] | None = None
+        self.rows: Sequence[Row] | PackedColumn = ()
         self.timestamps: list[int] | int = 0
 
     def restamp(self, producer: ProducerStamp) -> None:
@@ -77,17 +77,14 @@ def make_batch(
     timestamps: list[int] | None = None
     if any(chunk.stamp_ms != first.stamp_ms for chunk in chunks):
         timestamps = [ms for chunk in chunks for ms in [chunk.stamp_ms] * len(chunk.rows)]
-    kept: list[tuple[Any, ...]] | None = None
     if isinstance(rows, PackedColumn) or set(map(type, rows)) == {bytes}:
         columns = Columns(rows, None, timestamps)
     else:
         full = [row if type(row) is tuple else (row, *_BARE) for row in rows]
-        values, keys, _partitions, given, headers, callbacks = zip(*full, strict=True)
+        values, keys, _partitions, given, headers, _callbacks = zip(*full, strict=True)
         if any(given):
             implied = timestamps or [first.stamp_ms] * len(rows)
             timestamps = [ms or default for ms, default in zip(given, implied, strict=True)]
-        if any(callbacks):
-            kept = full
         columns = Columns(
             values,
             None if set(keys) == {None} else keys,
@@ -98,6 +95,6 @@ def make_batch(
     header, body = encode_batch(columns, base, producer, codec, level)
     size = sum(chunk.size for chunk in chunks)
     batch = ProducerBatch(partition, header, body, len(rows), size, producer.base_sequence, first.queued_at)
-    batch.rows = kept
+    batch.rows = rows
     batch.timestamps = timestamps or base
     return batch

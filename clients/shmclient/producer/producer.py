@@ -6,7 +6,6 @@ import logging
 import operator
 import os
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -16,6 +15,7 @@ from shmbroker.records.builder import pack_column
 from shmclient.config import ClientConfig, merge_arguments, parse_config
 from shmclient.config.client_config import DeliveryCallback
 from shmclient.connection import Connection
+from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_metadata
@@ -65,16 +65,17 @@ class Producer:
         config = self._config
         self._pid = os.getpid()
         lock = threading.Condition(threading.RLock())
-        self._reports = Reports(lock, only_errors=config.delivery_report_only_error, error_cb=config.error_cb)
+        self._reports = Reports(
+            lock,
+            on_delivery=config.on_delivery,
+            only_errors=config.delivery_report_only_error,
+            error_cb=config.error_cb,
+        )
         self._sender = Sender(config, lock, self._reports)
         self._topics = self._sender.topics
         self._connection = Connection(config.bootstrap_servers, config.client_id)
         self._background = Background(config, self._connection, self._sender)
-        # A report for every record means that every record carries its callback.
-        self._callback: DeliveryCallback | None = config.on_delivery
         self._small_bytes = min(SMALL_BYTES, config.message_max_bytes - RECORD_OVERHEAD_BYTES)
-        if self._callback is not None:
-            self._small_bytes = -1
         self._finalizer = weakref.finalize(self, _abandon, self._sender, self._background, self._pid)
 
     # --- producing -----------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ class Producer:
             _to_int32(partition),
             operator.index(timestamp),
             _to_headers(headers),
-            callback or self._callback,
+            callback,
         )
         if not -(2**63) <= row[3] < 2**63:
             raise OverflowError("timestamp does not fit into 64 bits")
@@ -248,7 +249,6 @@ class Producer:
         sender = self._sender
         if sender.queued() + len(values) > self._config.queue_buffering_max_messages or sender.is_full():
             self._make_room(len(values))
-        callback = callback or self._callback
         rows: Iterable[Row] = values
         if keys is not None or partition != UNASSIGNED or callback is not None or None in values:
             column = keys if keys is not None else [None] * len(values)
@@ -271,7 +271,7 @@ class Producer:
         self._check_open()
         data, offsets, bounds = check_packed(values, value_offsets)
         queue = self._topic(topic)
-        if keys is not None or callback is not None or self._callback is not None or not queue.partitions:
+        if keys is not None or callback is not None or not queue.partitions:
             # Somebody wants to know of each record, or nobody knows the partitions yet: the way of the records.
             cut = [data[a:b] for a, b in pairwise(bounds)]
             return self._produce_column(topic, cut, keys, partition, callback)
@@ -342,7 +342,7 @@ class Producer:
         if is_full:
             # The fast path looks at no limit: from here on each record takes the checked one, until there is room.
             self._small_bytes = -1
-        elif self._small_bytes < 0 and self._callback is None:
+        elif self._small_bytes < 0:
             self._small_bytes = min(SMALL_BYTES, self._config.message_max_bytes - RECORD_OVERHEAD_BYTES)
 
     # --- hearing of it -------------------------------------------------------------------------------------
@@ -354,17 +354,17 @@ class Producer:
         """
         self._check_open()
         reports, sender = self._reports, self._sender
-        deadline = _deadline(timeout)
+        deadline = Deadline(timeout)
         with sender.lock:
             sender.pump()
             was_full = sender.is_full()
             while reports.is_empty():
                 if was_full and not sender.is_full():
                     break  # who polls with a full queue wants to go on producing
-                remaining = _remaining(deadline)
-                if remaining is not None and remaining <= 0:
+                remaining_s = deadline.remaining_s()
+                if not remaining_s:
                     break
-                self._wait(remaining)
+                self._wait(remaining_s)
         return reports.serve()
 
     def flush(self, timeout: float = -1) -> int:
@@ -374,7 +374,7 @@ class Producer:
         """
         self._check_open()
         reports, sender = self._reports, self._sender
-        deadline = _deadline(timeout)
+        deadline = Deadline(timeout)
         with sender.lock:
             sender.begin_flush()
         try:
@@ -382,18 +382,18 @@ class Producer:
                 reports.serve()
                 with sender.lock:
                     sender.pump()
-                    remaining = _remaining(deadline)
-                    if not reports.is_empty() and (remaining is None or remaining > 0):
+                    remaining_s = deadline.remaining_s()
+                    if not reports.is_empty() and remaining_s:
                         continue
                     left = sender.queued()
-                    if not left or (remaining is not None and remaining <= 0):
+                    if not left or not remaining_s:
                         return left
-                    self._wait(remaining)
+                    self._wait(remaining_s)
         finally:
             with sender.lock:
                 sender.end_flush()
 
-    def _wait(self, timeout_s: float | None) -> None:
+    def _wait(self, timeout_s: float) -> None:
         """Wait, with the lock held, until something was answered."""
         sender = self._sender
         self._background.start()
@@ -516,16 +516,6 @@ def _to_headers(headers: Any) -> list[tuple[str, bytes | None]] | None:
             )
         checked.append((str(name), content))
     return checked
-
-
-def _deadline(timeout: float) -> float | None:
-    if isinstance(timeout, str) or not hasattr(timeout, "__float__"):
-        raise TypeError(f"must be real number, not {type(timeout).__name__}")
-    return None if timeout < 0 else time.monotonic() + timeout
-
-
-def _remaining(deadline: float | None) -> float | None:
-    return None if deadline is None else deadline - time.monotonic()
 
 
 def _abandon(sender: Sender, background: Background, pid: int) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
+from shmbroker.records.builder import PackedColumn
+from shmclient.config.client_config import DeliveryCallback
 from shmclient.errors import KafkaError
 from shmclient.message import NO_TIMESTAMP, Message
 from shmclient.producer.batches import ProducerBatch
-from shmclient.producer.queues import CALLBACK, KEY, VALUE
+from shmclient.producer.queues import CALLBACK, KEY, PARTITION, UNASSIGNED, VALUE, Row
 from shmclient.types import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
+
+Rows = Sequence[Row] | PackedColumn
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class BatchReport(NamedTuple):
-    """The fate of one batch whose rows have callbacks: ``base_offset`` is None without one (acks=0, errors)."""
+    """The fate of a batch: ``base_offset`` is None without one (acks=0, errors)."""
 
     batch: ProducerBatch
     base_offset: int | None
@@ -25,35 +31,45 @@ class BatchReport(NamedTuple):
 
 
 class RowReport(NamedTuple):
-    """The fate of rows that never got into a batch."""
+    """The fate of rows that never got into a batch. ``partition`` is None where each row names its own, if any."""
 
     topic: str
     partition: int | None
-    rows: list[tuple[Any, ...]]
+    rows: Rows
     error: KafkaError
 
 
 class Reports:
-    """The queue of reports. Pushed to with ``lock`` held, served in the application's thread without it."""
+    """The queue of reports. Pushed to with ``lock`` held, served in the application's thread without it.
+
+    ``on_delivery`` hears of every record whose own callback is None. A batch costs the same to queue however many of its
+    records want to be heard of; messages are made when they are served.
+    """
 
     def __init__(
-        self, lock: threading.Condition, *, only_errors: bool, error_cb: Callable[[KafkaError], Any] | None
+        self,
+        lock: threading.Condition,
+        *,
+        on_delivery: DeliveryCallback | None,
+        only_errors: bool,
+        error_cb: Callable[[KafkaError], Any] | None,
     ) -> None:
         self._lock = lock
+        self._on_delivery = on_delivery
         self._only_errors = only_errors
         self._error_cb = error_cb
         self._queue: deque[BatchReport | RowReport] = deque()
         self._errors: deque[KafkaError] = deque()
-        self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._calls: deque[Call] = deque()
         self.waiting = 0
         """Records whose report was not served yet: they count as queued."""
 
     def push(self, report: BatchReport | RowReport) -> None:
-        """Queue a report; rows without a callback are left out."""
+        """Queue a report, unless nobody wants to hear of it."""
         if report.error is None and self._only_errors:
             return
-        rows = report.batch.rows if isinstance(report, BatchReport) else report.rows
-        if not rows:
+        rows = _rows_of(report)
+        if self._on_delivery is None and not has_callbacks(rows):
             return
         self.waiting += len(rows)
         self._queue.append(report)
@@ -102,56 +118,73 @@ class Reports:
             report = self._queue.popleft()
         except IndexError:
             return
-        if isinstance(report, BatchReport):
-            rows = report.batch.rows or []
-            calls = self._messages_of_batch(report)
-        else:
-            rows = report.rows
-            calls = self._messages_of_rows(report)
         with self._lock:
-            self.waiting -= len(rows)
-        self._calls.extend(calls)
+            self.waiting -= len(_rows_of(report))
+        make = (
+            self._calls_of_batch(report) if isinstance(report, BatchReport) else self._calls_of_rows(report)
+        )
+        self._calls.extend(make)
 
-    @staticmethod
-    def _messages_of_batch(report: BatchReport) -> list[tuple[Callable[..., Any], tuple[Any, ...]]]:
+    def _calls_of_batch(self, report: BatchReport) -> Iterator[Call]:
         batch, base_offset, append_time, error, latency = report
         topic, partition = batch.partition.topic.name, batch.partition.number
-        calls = []
-        for index, row in enumerate(batch.rows or ()):
-            if row[CALLBACK] is None:
+        created = batch.timestamps
+        for index, (value, key, callback) in enumerate(self._records(batch.rows)):
+            if callback is None:
                 continue
             timestamp = NO_TIMESTAMP
-            if error is None:
-                created = batch.timestamps if isinstance(batch.timestamps, int) else batch.timestamps[index]
-                timestamp = (
-                    (TIMESTAMP_CREATE_TIME, created)
-                    if append_time < 0
-                    else (TIMESTAMP_LOG_APPEND_TIME, append_time)
-                )
+            if error is None and append_time >= 0:
+                timestamp = (TIMESTAMP_LOG_APPEND_TIME, append_time)
+            elif error is None:
+                timestamp = (TIMESTAMP_CREATE_TIME, created if isinstance(created, int) else created[index])
             message = Message(
                 topic=topic,
                 partition=partition,
                 offset=None if base_offset is None else base_offset + index,
-                key=row[KEY],
-                value=row[VALUE],
+                key=key,
+                value=value,
                 timestamp=timestamp,
                 latency=latency,
                 error=error,
             )
-            calls.append((row[CALLBACK], (error, message)))
-        return calls
+            yield callback, (error, message)
 
-    @staticmethod
-    def _messages_of_rows(report: RowReport) -> list[tuple[Callable[..., Any], tuple[Any, ...]]]:
+    def _calls_of_rows(self, report: RowReport) -> Iterator[Call]:
         topic, partition, rows, error = report
-        return [
-            (
-                row[CALLBACK],
-                (
-                    error,
-                    Message(topic=topic, partition=partition, key=row[KEY], value=row[VALUE], error=error),
-                ),
-            )
-            for row in rows
-            if row[CALLBACK] is not None
-        ]
+        for index, (value, key, callback) in enumerate(self._records(rows)):
+            if callback is None:
+                continue
+            number = partition
+            if number is None and not isinstance(rows, PackedColumn):
+                number = _partition_asked(rows[index])
+            message = Message(topic=topic, partition=number, key=key, value=value, error=error)
+            yield callback, (error, message)
+
+    def _records(self, rows: Rows) -> Iterator[tuple[Any, Any, DeliveryCallback | None]]:
+        """(value, key, callback) of each row."""
+        default = self._on_delivery
+        if isinstance(rows, PackedColumn):
+            for start, end in pairwise(memoryview(rows.offsets).cast("i")):
+                yield bytes(rows.data[start:end]), None, default
+            return
+        for row in rows:
+            if type(row) is tuple:
+                yield row[VALUE], row[KEY], default if row[CALLBACK] is None else row[CALLBACK]
+            else:
+                yield row, None, default
+
+
+def has_callbacks(rows: Rows) -> bool:
+    """True when a row has a callback of its own."""
+    if isinstance(rows, PackedColumn):
+        return False
+    return any(row[CALLBACK] is not None for row in rows if type(row) is tuple)
+
+
+def _partition_asked(row: Row) -> int | None:
+    """The partition the application named for this row, if it named one."""
+    return row[PARTITION] if type(row) is tuple and row[PARTITION] != UNASSIGNED else None
+
+
+def _rows_of(report: BatchReport | RowReport) -> Rows:
+    return report.batch.rows if isinstance(report, BatchReport) else report.rows

@@ -29,7 +29,7 @@ from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, error_text, from_broker_error
 from shmclient.producer.batches import ProducerBatch, make_batch
 from shmclient.producer.dealer import Dealer
-from shmclient.producer.queues import PARTITION, UNASSIGNED, Chunk, PartitionQueue, TopicQueue, sizes_of
+from shmclient.producer.queues import Chunk, PartitionQueue, TopicQueue
 from shmclient.producer.reports import BatchReport, Reports, RowReport
 
 MAX_IN_FLIGHT = REMEMBERED_BATCHES
@@ -229,8 +229,7 @@ class Sender:
         self._note_dealt(topic)
         if unknown:
             error = KafkaError(KafkaError._UNKNOWN_PARTITION)
-            for row in unknown:
-                self.reports.push(RowReport(topic.name, row[PARTITION], [row], error))
+            self.reports.push(RowReport(topic.name, None, unknown, error))
 
     def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
         """Queue a column of values behind the rows that are in already. The topic's partitions are known."""
@@ -363,7 +362,7 @@ class Sender:
         partition.in_flight += 1
         if self._acks == 0:
             self._report(batch, None, -1, None)
-            batch.rows = None
+            batch.rows = ()
         return True
 
     # --- answers -------------------------------------------------------------------------------------------
@@ -491,12 +490,7 @@ class Sender:
 
     def drop_rows(self, topic: TopicQueue, error: KafkaError) -> None:
         """Report rows that were not dealt out."""
-        rows = [
-            row if type(row) is tuple else (row, None, UNASSIGNED, 0, None, None) for row in topic.take_rows()
-        ]
-        for row in rows:
-            number = None if row[PARTITION] == UNASSIGNED else row[PARTITION]
-            self.reports.push(RowReport(topic.name, number, [row], error))
+        self.reports.push(RowReport(topic.name, None, topic.take_rows(), error))
 
     def _drop_partitions(self, topic: TopicQueue, first: int, error: KafkaError) -> None:
         """Partitions from ``first`` on are no more: report what waits for them."""
@@ -516,9 +510,7 @@ class Sender:
         """Report rows that were dealt out and never sent."""
         for chunk in chunks:
             self._queued_bytes -= chunk.size
-            if not isinstance(chunk.rows, PackedColumn):
-                rows = [row for row in chunk.rows if type(row) is tuple]
-                self.reports.push(RowReport(partition.topic.name, partition.number, rows, error))
+            self.reports.push(RowReport(partition.topic.name, partition.number, chunk.rows, error))
 
     def _refuse_large(self, partition: PartitionQueue, chunk: Chunk) -> None:
         topic = partition.topic
