@@ -1,0 +1,85 @@
+"""Every example runs, as its own text says it is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DEADLINE_S = 120
+
+
+def run(*command: str, **environment: str) -> str:
+    """stdout of a command that succeeds; no daemon of this machine is in its reach."""
+    ended = subprocess.run(
+        [sys.executable, *command],
+        env=os.environ | {"SHMBROKER_BOOTSTRAP": "shm:/nonexistent"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def run_with_daemon(example: str) -> str:
+    return run("-m", "shmclient.cli", "run", "--", sys.executable, str(EXAMPLES / example))
+
+
+def test_every_example_has_a_test() -> None:
+    tested = Path(__file__).read_text()
+    assert [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in tested] == []
+
+
+def test_quickstart() -> None:
+    output = run_with_daemon("quickstart.py")
+    assert output.count("delivered to quickstart [0] at offset") == 3
+    assert output.endswith("ann lives in Oslo\nbob lives in Lima\nann lives in Rome\n")
+
+
+def test_batches() -> None:
+    assert "sum of 500,000 measurements" in run_with_daemon("batches.py")
+
+
+def test_batches_without_numpy(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise ImportError")
+    output = run(
+        "-m",
+        "shmclient.cli",
+        "run",
+        "--",
+        sys.executable,
+        str(EXAMPLES / "batches.py"),
+        PYTHONPATH=str(tmp_path),
+    )
+    assert "sum of 500,000 measurements" in output
+
+
+def test_tests_with_pytest(tmp_path: Path) -> None:
+    output = run(
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(EXAMPLES / "test_word_count.py"),
+    )
+    assert "2 passed" in output
+
+
+@pytest.mark.slow
+def test_the_demo_counts_right_and_leaves_nothing_behind() -> None:
+    output = run(str(EXAMPLES / "demo.py"))
+    assert re.search(r"lag\s*│\s*0\s", output)
+    assert output.count("ok  ") == 3
+    lines = re.search(r"with ([\d,]+) lines", output)
+    assert lines is not None
+    assert int(lines[1].replace(",", "")) > 300_000
