@@ -48,7 +48,7 @@ def sum_of(values: memoryview) -> float:
     try:
         import numpy
     except ImportError:
-        return sum(measured for _sensor, measured in RECORD.iter_unpack(values))
+        return float(sum(measured for _sensor, measured in RECORD.iter_unpack(values)))
     records = numpy.frombuffer(values, dtype=[("sensor", "<i8"), ("measured", "<f8")])
     total: float = records["measured"].sum()
     return total

@@ -6,6 +6,7 @@ file is scanned for batches instead: they describe themselves, and their CRC tel
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -96,16 +97,14 @@ def _open(path: Path) -> Any:
     """Under LMDB's reader lock while a daemon writes here, since it reuses tree pages; without any lock otherwise."""
     import lmdb
 
-    is_live = _is_live(path) and path.with_name(path.name + "-lock").exists()
     options: dict[str, Any] = {"subdir": False, "readonly": True, "create": False, "max_dbs": 8}
+    if _is_live(path) and path.with_name(path.name + "-lock").exists():
+        # The lock file may belong to another user: then look without it.
+        with contextlib.suppress(lmdb.Error):
+            return lmdb.open(str(path), lock=True, **options)
     try:
-        return lmdb.open(str(path), lock=is_live, **options)
-    except lmdb.Error:
-        if is_live:  # the lock file may belong to another user: then look without
-            try:
-                return lmdb.open(str(path), lock=False, **options)
-            except lmdb.Error as second:
-                error = second
+        return lmdb.open(str(path), lock=False, **options)
+    except lmdb.Error as error:
         raise segment.storage_error(path, "cannot open segment", error) from None
 
 

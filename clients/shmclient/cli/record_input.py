@@ -22,17 +22,19 @@ def split_stream(stream: BinaryIO, delimiter: bytes) -> Iterator[list[bytes]]:
     read = getattr(stream, "read1", stream.read)
     pieces: list[bytes] = []
     size = 0
+    tail = b""  # the end of what is in `pieces`: a delimiter may be cut in two
     while chunk := read(CHUNK_BYTES):
         pieces.append(chunk)
         size += len(chunk)
-        # A delimiter may be cut in two by the end of the chunk before.
-        tail = pieces[-2][-len(delimiter) :] + chunk if len(pieces) > 1 else chunk
-        if delimiter not in tail:
+        ahead = tail + chunk
+        tail = ahead[len(ahead) - len(delimiter) + 1 :] if len(ahead) >= len(delimiter) else ahead
+        if delimiter not in ahead:
             if size > MAX_RECORD_BYTES:
                 raise CliError(f"no delimiter {delimiter!r} in {size:,} bytes: is this the right one?")
             continue
         *records, rest = b"".join(pieces).split(delimiter)
         pieces, size = [rest], len(rest)
+        tail = rest[-len(delimiter) :]
         yield records
     rest = b"".join(pieces)
     if rest:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from shmclient import Consumer, Producer, TopicPartition
     from shmclient.admin import AdminClient, TopicDescription
 
-LOCAL_CONNECT_TIMEOUT_S = 1.0
+LOCAL_CONNECT_TIMEOUT_S = 0.5
 """A daemon of this host is there or it is not; a restart takes a fraction of this."""
 DELIVERY_TIMEOUT_MS = 30_000
 """Somebody waits for the command: librdkafka's five minutes are for services."""
