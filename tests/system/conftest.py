@@ -27,7 +27,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Each test ends as it began: no process, no descriptor, no name in /dev/shm is left."""
     before = Traces.look()
     yield
-    wait_for(lambda: not Traces.look().added_to(before), f"all is gone ({Traces.look().added_to(before)})", 10)
+    wait_for(lambda: not Traces.look().added_to(before), f"all is gone ({Traces.look().added_to(before)})", 3)
 
 
 @pytest.fixture
