@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,9 +44,8 @@ class ShmBrokerBackend(Backend):
 
     @contextmanager
     def open(self, work: Workload, directory: Path) -> Iterator[Link]:
-        from shmclient.testing import EmbeddedBroker
-
         from shmclient.admin import AdminClient, NewTopic
+        from shmclient.testing import EmbeddedBroker
 
         before = set(psutil.Process().children())
         with EmbeddedBroker() as broker:
@@ -69,18 +69,21 @@ class ShmBrokerBackend(Backend):
 
 
 class _BatchProducer(ClientProducer):
-    """produce_batch() with the values of 1,000 records at a time."""
+    """produce_batch() with 1,000 values at a time that lie packed in one block, as a consumed batch or an Arrow array has
+    them."""
 
     def produce(self, source: RecordSource) -> None:
-        for values in source.chunks(CHUNK_RECORDS):
-            self._send(values)
+        size = source.record_bytes
+        offsets = array("i", range(0, (CHUNK_RECORDS + 1) * size, size))
+        for block in source.blocks(CHUNK_RECORDS):
+            self._send(block, memoryview(offsets)[: len(block) // size + 1])
         if left := self._producer.flush(TIMEOUT_S):
             raise RuntimeError(f"{left} records were not acknowledged in {TIMEOUT_S:g} s")
 
-    def _send(self, values: list[bytes]) -> None:
+    def _send(self, values: memoryview, offsets: memoryview) -> None:
         while True:
             try:
-                self._producer.produce_batch(self._topic, values)
+                self._producer.produce_batch(self._topic, values=values, value_offsets=offsets)
                 return
             except BufferError:
                 self._producer.poll(RECEIVE_TIMEOUT_S)

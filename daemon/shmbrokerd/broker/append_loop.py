@@ -156,14 +156,15 @@ class AppendLoop:
     def _hold_for_flush(
         self, partition: LedPartition, staged: list[tuple[ProducerSession, Frame, Completion]]
     ) -> Answers:
-        """acks=all waits for the disk where the topic says so (``flush.on.ack``); acks=0 is not answered at all."""
+        """Ask for the flush that acks=all waits for where the topic says so (``flush.on.ack``); returns the other answers.
+
+        acks=0 is answered too: the client reported success long ago, but the answer tells it that there is room again.
+        """
         to_disk = partition.config.flush_on_ack
         held = [(p.session_id, c) for p, f, c in staged if f.acks == ACKS_ALL and to_disk]
         if held:
             self._flusher.request(partition.slot, partition.log.flusher(), held)
-        return [
-            (p.session_id, c) for p, f, c in staged if f.acks == 1 or (f.acks == ACKS_ALL and not to_disk)
-        ]
+        return [(p.session_id, c) for p, f, c in staged if f.acks != ACKS_ALL or not to_disk]
 
     def _count(
         self, staged: list[tuple[ProducerSession, Frame, Completion]], records: int, size: int
@@ -182,11 +183,7 @@ class AppendLoop:
         log.info("refused a batch of session %d: %s", producer.session_id, error.message)
         self._counters.add(SystemCounter.REFUSED)
         self._counters.add_session(producer.counters_entry, 0, 0, 0, 1)
-        return (
-            [(producer.session_id, Completion(frame.request_id, -1, -1, int(error.code)))]
-            if frame.acks
-            else []
-        )
+        return [(producer.session_id, Completion(frame.request_id, -1, -1, int(error.code)))]
 
     def _refuse_all(
         self, frames: list[tuple[ProducerSession, Frame]], code: ErrorCode, message: str
