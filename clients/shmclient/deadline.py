@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
+from typing import SupportsFloat, SupportsIndex
 
 FOREVER_S = 1_000_000.0
 """Eleven days: what a negative timeout, Kafka's "for ever", comes to; poll(2) takes no more than 24."""
 
 
 class Deadline:
-    """`timeout_s` from now; negative is for ever."""
+    """`timeout_s` from now; negative is for ever.
+
+    Raises:
+        TypeError: for anything but a number.
+    """
 
     __slots__ = ("_at",)
 
     def __init__(self, timeout_s: float) -> None:
-        self._at = time.monotonic() + (FOREVER_S if timeout_s < 0 else min(timeout_s, FOREVER_S))
+        if not isinstance(timeout_s, SupportsFloat | SupportsIndex):
+            raise TypeError(f"must be real number, not {type(timeout_s).__name__}")
+        seconds = float(timeout_s)
+        self._at = time.monotonic() + (FOREVER_S if seconds < 0 else min(seconds, FOREVER_S))
 
     def remaining_s(self) -> float:
         """Seconds left, 0 once the moment has passed."""

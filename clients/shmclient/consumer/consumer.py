@@ -18,6 +18,7 @@ from shmclient.consumer.link import Link
 from shmclient.consumer.offsets import Offsets
 from shmclient.consumer.partitions import AssignedPartition
 from shmclient.consumer.watermarks import Watermarks
+from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.message import Message
 from shmclient.metadata import ClusterMetadata
@@ -144,7 +145,7 @@ class Consumer:
 
     def _poll(self, timeout: float) -> Message | None:
         self._check_usable()
-        deadline = _deadline(timeout)
+        deadline = Deadline(timeout)
         while True:
             self._serve()
             partition = self._next_partition(READY_RECORDS)
@@ -168,7 +169,7 @@ class Consumer:
         if not 0 <= wanted <= MAX_CONSUME:
             raise ValueError("num_messages must be between 0 and 1000000 (1M)")
         self._leave_current()
-        deadline = _deadline(timeout)
+        deadline = Deadline(timeout)
         messages: list[Message] = []
         reached: dict[AssignedPartition, Message] = {}
         try:
@@ -207,7 +208,7 @@ class Consumer:
         """
         self._check_usable()
         self._leave_current()
-        deadline = _deadline(timeout)
+        deadline = Deadline(timeout)
         while True:
             self._serve()
             self._fetcher.prepare()
@@ -223,7 +224,7 @@ class Consumer:
                 self._check_usable()
                 partition.delivered = batch.last_offset + 1
             if yielded:
-                deadline = _deadline(timeout)
+                deadline = Deadline(timeout)
 
     def _batches_of(self, partition: AssignedPartition) -> Iterator[ConsumedBatch]:
         if partition.ready:
@@ -282,12 +283,13 @@ class Consumer:
         if self._current is not None and self._last is not None:
             self._current.note_delivered(self._last)
 
-    def _wait(self, deadline: float | None) -> bool:
+    def _wait(self, deadline: Deadline) -> bool:
         """Sleep until there is news; False when the time is over."""
-        now = time.monotonic()
-        if deadline is not None and now >= deadline:
+        remaining_s = deadline.remaining_s()
+        if not remaining_s:
             return False
-        until = min(self._offsets.auto_commit_at, now + 3600.0 if deadline is None else deadline)
+        now = time.monotonic()
+        until = min(self._offsets.auto_commit_at, now + remaining_s)
         self._fetcher.notice_moved()
         if any(p.position < 0 and not p.is_halted for p in self._fetcher.partitions.values()):
             until = min(until, now + 0.05)
@@ -563,9 +565,3 @@ def _failed(what: str, code: int) -> KafkaException:
 def _timeout_s(timeout: float) -> float:
     """Daemons on this host answer in milliseconds or are not there: for ever means 5 s."""
     return 5.0 if timeout < 0 else float(timeout)
-
-
-def _deadline(timeout: float) -> float | None:
-    if isinstance(timeout, str) or not hasattr(timeout, "__float__"):
-        raise TypeError(f"must be real number, not {type(timeout).__name__}")
-    return None if timeout < 0 else time.monotonic() + timeout
