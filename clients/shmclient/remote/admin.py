@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from shmclient.admin.client import AdminClient
@@ -60,13 +61,7 @@ class RemoteAdminClient(AdminClient):
         call(self._kafka.set_sasl_credentials, username, password)
 
     def alter_configs(self, resources: Any, **options: Any) -> Any:
-        warnings.warn(
-            "alter_configs has been deprecated. Use incremental_alter_configs instead.",
-            category=DeprecationWarning,
-            stacklevel=2,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # it would name this file as the caller
+        with _deprecated("alter_configs has been deprecated. Use incremental_alter_configs instead."):
             return self._request("alter_configs", resources, **options)
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
@@ -75,7 +70,8 @@ class RemoteAdminClient(AdminClient):
 
     def list_groups(self, group: str | None = None, timeout: float = -1) -> list[GroupMetadata]:
         """The groups of the cluster, or one of them."""
-        groups: list[GroupMetadata] = ask(self._kafka.list_groups, group, timeout)
+        with _deprecated("list_groups() is deprecated, use list_consumer_groups() instead."):
+            groups: list[GroupMetadata] = ask(self._kafka.list_groups, group, timeout)
         return groups
 
     def cluster_id(self, timeout: float = -1) -> str:
@@ -90,6 +86,15 @@ class RemoteAdminClient(AdminClient):
             return futures
         asked = {item: item for item in args[0]} if args and isinstance(args[0], list | dict) else {}
         return {asked.get(key, key): future for key, future in futures.items()}
+
+
+@contextmanager
+def _deprecated(text: str) -> Iterator[None]:
+    """Warn of a call in place of confluent_kafka, which would name this file as the caller."""
+    warnings.warn(text, category=DeprecationWarning, stacklevel=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _request(name: str) -> Callable[..., Any]:

@@ -123,6 +123,7 @@ def listening(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 for _translate in (to_local, to_remote):
     _translate.register(list, lambda items, t=_translate: [t(item) for item in items])
+    _translate.register(set, lambda items, t=_translate: {t(item) for item in items})
     _translate.register(tuple, lambda items, t=_translate: tuple(t(item) for item in items))
     _translate.register(dict, lambda items, t=_translate: {t(k): t(v) for k, v in items.items()})
 
