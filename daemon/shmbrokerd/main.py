@@ -16,6 +16,7 @@ from shmbroker.directories import default_data_dir, default_runtime_dir
 from shmbroker.errors import BrokerError
 from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.table import PartitionTable
+from shmbroker.shm.wakeup import another_end, make_bell
 from shmbrokerd.broker_process import BrokerSpawner
 from shmbrokerd.data_dir import open_data_dir
 from shmbrokerd.owner import watch_owner
@@ -23,7 +24,8 @@ from shmbrokerd.runtime_dir import open_runtime_dir
 
 DESCRIPTORS_PER_PARTITION = 3
 """The active segment's file, its lock file, and one sealed segment being read."""
-DESCRIPTORS_PER_CLIENT = 4
+DESCRIPTORS_PER_CLIENT = 6
+"""The connection, the region, both ends of its bell, its end of the doorbell, one to spare."""
 SPARE_DESCRIPTORS = 256
 
 
@@ -75,7 +77,7 @@ def _run(options: Options, config: StaticConfig, stack: contextlib.ExitStack) ->
         runtime_dir.counters_path, config.number("max.connections"), os.getpid(), time.time_ns() // 1_000_000
     )
     stack.callback(counters.close)
-    doorbell_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    doorbell_fd = _make_doorbell()
     stack.callback(os.close, doorbell_fd)
     spawner = BrokerSpawner(
         runtime_dir.table_path,
@@ -92,6 +94,16 @@ def _run(options: Options, config: StaticConfig, stack: contextlib.ExitStack) ->
 
     set_up_logging(options.log_level)
     return serve(Service(config, data_dir, runtime_dir, table, counters, spawner, broker, owner))
+
+
+def _make_doorbell() -> int:
+    """What producers ring and the broker process sleeps on; the broker's flusher rings it too."""
+    ends = make_bell()
+    try:
+        return another_end(ends[0])
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def _raise_descriptor_limit(config: StaticConfig) -> None:

@@ -60,13 +60,13 @@ class HelloReply(Message):
 
 
 class AttachProducer(Message):
-    """Ask for a ring toward the broker. The reply carries [region memfd, client eventfd, doorbell eventfd]."""
+    """Ask for a ring toward the broker. The reply carries [region memfd, bell to sleep on, doorbell to ring]."""
 
     ring_bytes: int
 
 
 class AttachConsumer(Message):
-    """Ask for a wake-up word. The reply carries [region memfd, client eventfd]."""
+    """Ask for a wake-up word. The reply carries [region memfd, bell to sleep on]."""
 
 
 class AttachReply(Message):
@@ -413,7 +413,7 @@ class AdvanceLogStart(Message):
 
 
 class AttachSession(Message):
-    """Carries [region memfd, client eventfd]."""
+    """Carries [region memfd, the client's bell to ring]."""
 
     session_id: int
     counters_entry: int

@@ -1,19 +1,22 @@
 """How a process sleeps until another has something for it, and never misses it.
 
-Two words and an eventfd. The one who sleeps::
+A word and a descriptor. The one who sleeps::
 
-    waiting = 1; fence; look again; sleep on the eventfd with a time-out; waiting = 0
+    waiting = 1; fence; look again; sleep on the descriptor with a time-out; waiting = 0
 
 The one who publishes::
 
-    publish; fence; if waiting: ring the eventfd
+    publish; fence; if waiting: ring the descriptor
 
 Whatever the interleaving, either the sleeper's second look sees what was published or the publisher sees ``waiting``.
 Only the sleeper clears its flag, so a publisher that dies after looking at it takes nobody else's wake-up with it: the
-next one rings too. An eventfd counts, so a ring between the second look and the sleep is kept.
+next one rings too. A ring between the second look and the sleep is kept.
 
-An eventfd was preferred to a named POSIX semaphore: the round trip is the same (47 us on the machine where both were
-measured), it has no name that a crash could leave behind, and it can be waited for together with sockets.
+The descriptor is a pipe (an eventfd will do inside one process). It was preferred to a named POSIX semaphore: the round trip
+is the same (47 us on the machine where both were measured), it has no name that a crash could leave behind, and it can be
+waited for together with sockets. And to an eventfd between processes: that is one open file, whose O_NONBLOCK either side
+can take away, so that a client could make the daemon block. Each end of a pipe, and each reopening of one, is an open file
+of its own (see :func:`make_bell`, :func:`another_end`); it costs 0.3 us more.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+_RING = (1).to_bytes(8, "little")
+"""What an eventfd wants to be told; to a pipe all bytes are the same."""
+_DRAIN_BYTES = 64 * 1024
 _MAX_POLL_MS = (1 << 31) - 1
 """What poll(2) can be told, 24 days; whoever sleeps looks again afterwards anyway."""
 
@@ -63,8 +69,8 @@ class Event(Protocol):
         """Set the count to zero."""
 
 
-class Eventfd:
-    """An eventfd and, for the one who sleeps, the descriptors that end the sleep as well."""
+class Descriptor:
+    """A pipe or an eventfd and, for the one who sleeps, the descriptors that end the sleep as well."""
 
     __slots__ = ("_fd", "_poller")
 
@@ -84,11 +90,11 @@ class Eventfd:
 
     def drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._fd)
+            os.read(self._fd, _DRAIN_BYTES)
 
 
 class Bell:
-    """The publisher's end: rings ``eventfd`` when the word ``waiting_word`` says that somebody sleeps.
+    """The publisher's end: rings ``descriptor`` when the word ``waiting_word`` says that somebody sleeps.
 
     ``fence`` and ``event`` are given only where the protocol is examined without an operating system.
     """
@@ -99,7 +105,7 @@ class Bell:
         self,
         words: memoryview,
         waiting_word: int,
-        eventfd: int,
+        descriptor: int,
         *,
         fence: Callable[[], None] | None = None,
         event: Event | None = None,
@@ -107,7 +113,7 @@ class Bell:
         self._words = words
         self._waiting_word = waiting_word
         self._fence = fence or Fence()
-        self._event = event or Eventfd(eventfd)
+        self._event = event or Descriptor(descriptor)
 
     def ring_if_waiting(self) -> bool:
         """Call after publishing. True when the other side was rung."""
@@ -118,10 +124,21 @@ class Bell:
         return True
 
 
-def ring(eventfd: int) -> None:
-    """Wake whoever sleeps on ``eventfd``; a counter that is full already wakes."""
-    with contextlib.suppress(BlockingIOError):
-        os.eventfd_write(eventfd, 1)
+def ring(descriptor: int) -> None:
+    """Wake whoever sleeps on ``descriptor``; one that is full already wakes, one whose sleeper is gone need not."""
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):
+        os.write(descriptor, _RING)
+
+
+def make_bell() -> tuple[int, int]:
+    """(descriptor to sleep on, descriptor to ring), each an open file of its own."""
+    return os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def another_end(descriptor: int) -> int:
+    """An open file of its own for the same pipe, to sleep on or to ring. Who holds one can also read from it, so ringing never
+    raises SIGPIPE."""
+    return os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 class Sleeper:
@@ -136,7 +153,7 @@ class Sleeper:
         self,
         words: memoryview,
         waiting_word: int,
-        eventfd: int,
+        descriptor: int,
         *also_watch: int,
         fence: Callable[[], None] | None = None,
         event: Event | None = None,
@@ -144,12 +161,12 @@ class Sleeper:
         self._words = words
         self._waiting_word = waiting_word
         self._fence = fence or Fence()
-        self._event = event or Eventfd(eventfd, *also_watch)
+        self._event = event or Descriptor(descriptor, *also_watch)
 
     def sleep_unless(self, is_ready: Callable[[], bool], timeout_s: float) -> list[int]:
         """Sleep until rung, until a watched descriptor is readable, or for ``timeout_s``.
 
-        Returns at once when ``is_ready()`` holds. Returns the descriptors, other than the eventfd, that ended the sleep.
+        Returns at once when ``is_ready()`` holds. Returns the descriptors, other than its own, that ended the sleep.
         Signal handlers run during the sleep, and an exception they raise ends it.
         """
         words, waiting_word = self._words, self._waiting_word

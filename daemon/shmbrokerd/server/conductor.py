@@ -200,9 +200,9 @@ class Conductor:
     async def _attach_producer(self, client: Client, body: m.AttachProducer) -> Answer:
         self._check_unattached(client)
         session = client.session = await self._sessions.attach_producer(
-            body.ring_bytes, client.pid, client.client_id, self.now_ms()
+            body.ring_bytes, self._doorbell_fd, client.pid, client.client_id, self.now_ms()
         )
-        fds = (session.region_fd, session.event_fd, self._doorbell_fd)
+        fds = (session.region_fd, session.sleep_fd, session.doorbell_fd)
         return Answer(m.AttachReply(session.session_id), fds)
 
     async def _attach_consumer(self, client: Client) -> Answer:
@@ -210,7 +210,7 @@ class Conductor:
         session = client.session = await self._sessions.attach_consumer(
             client.pid, client.client_id, self.now_ms()
         )
-        return Answer(m.AttachReply(session.session_id), (session.region_fd, session.event_fd))
+        return Answer(m.AttachReply(session.session_id), (session.region_fd, session.sleep_fd))
 
     @staticmethod
     def _check_unattached(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import os
 from collections.abc import Collection
@@ -13,6 +14,7 @@ from shmbroker.protocol.messages import AttachSession, DetachSession
 from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.region import create_session_fd, map_session_fd
 from shmbroker.shm.session import SessionKind, SessionLayout, consumer_layout, producer_layout, write_header
+from shmbroker.shm.wakeup import another_end, make_bell
 from shmbrokerd.broker_link import BrokerGoneError, BrokerLink
 from shmbrokerd.logs import log
 from shmbrokerd.supervisor import Supervisor
@@ -30,7 +32,12 @@ class Session:
     entry: int
     pid: int
     region_fd: int
-    event_fd: int
+    sleep_fd: int
+    """The client's end of its bell."""
+    ring_fd: int
+    """The broker's end of the client's bell."""
+    doorbell_fd: int
+    """A producer's end of the broker's bell."""
     total_bytes: int
     """Of the region."""
 
@@ -61,7 +68,9 @@ class Sessions:
         self._free_entries = list(range(counters.sessions))
         self._used_bytes = 0
 
-    async def attach_producer(self, ring_bytes: int, pid: int, client_id: str, now_ms: int) -> Session:
+    async def attach_producer(
+        self, ring_bytes: int, doorbell_fd: int, pid: int, client_id: str, now_ms: int
+    ) -> Session:
         """Make a region with a ring of ``ring_bytes`` (0: the default) and hand it to the broker.
 
         Raises:
@@ -77,7 +86,7 @@ class Sessions:
                 f" {self._limits.max_bytes} (session.ring.max.bytes)",
             )
         layout = producer_layout(ring_bytes, ring_bytes // BYTES_PER_COMPLETION)
-        return await self._attach(layout, pid, client_id, now_ms)
+        return await self._attach(layout, pid, client_id, now_ms, doorbell_fd)
 
     async def attach_consumer(self, pid: int, client_id: str, now_ms: int) -> Session:
         return await self._attach(consumer_layout(self._slots), pid, client_id, now_ms)
@@ -101,7 +110,7 @@ class Sessions:
         ids = {session.session_id for session in dropped}
         sessions = [session for session in self._live.values() if session.session_id not in ids]
         attaches = (
-            link.request(_order(session), (session.region_fd, session.event_fd), timeout_s=self._timeout_s)
+            link.request(_order(session), (session.region_fd, session.ring_fd), timeout_s=self._timeout_s)
             for session in sessions
         )
         for session, result in zip(
@@ -118,13 +127,15 @@ class Sessions:
             self._release(session)
         self._live.clear()
 
-    async def _attach(self, layout: SessionLayout, pid: int, client_id: str, now_ms: int) -> Session:
-        session = self._create(layout, pid)
+    async def _attach(
+        self, layout: SessionLayout, pid: int, client_id: str, now_ms: int, doorbell_fd: int | None = None
+    ) -> Session:
+        session = self._create(layout, pid, doorbell_fd)
         self._counters.open_session(session.entry, session.session_id, pid, layout.kind, now_ms, client_id)
         # Known from here on: if the broker dies now, the next one is given the session with all others.
         self._live[session.session_id] = session
         try:
-            await self._supervisor.request(_order(session), (session.region_fd, session.event_fd))
+            await self._supervisor.request(_order(session), (session.region_fd, session.ring_fd))
         except BrokerGoneError:
             await self._supervisor.wait_ready()
         except BaseException:
@@ -133,7 +144,7 @@ class Sessions:
             raise
         return session
 
-    def _create(self, layout: SessionLayout, pid: int) -> Session:
+    def _create(self, layout: SessionLayout, pid: int, doorbell_fd: int | None) -> Session:
         if self._used_bytes + layout.total_bytes > self._limits.all_sessions_bytes:
             raise BrokerError(
                 ErrorCode.POLICY_VIOLATION,
@@ -146,25 +157,38 @@ class Sessions:
                 f"all {self._counters.sessions} sessions are taken (max.connections)",
             )
         session_id = self._next_id
-        region_fd = create_session_fd(f"session-{session_id}", layout.total_bytes)
-        try:
+        with contextlib.ExitStack() as undo:
+            region_fd = create_session_fd(f"session-{session_id}", layout.total_bytes)
+            undo.callback(os.close, region_fd)
             with map_session_fd(region_fd) as region:
                 write_header(region, layout)
-            event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        except BaseException:
-            os.close(region_fd)
-            raise
+            sleep_fd, ring_fd = make_bell()
+            undo.callback(os.close, sleep_fd)
+            undo.callback(os.close, ring_fd)
+            own_doorbell_fd = -1 if doorbell_fd is None else another_end(doorbell_fd)
+            undo.pop_all()
         self._next_id += 1
         self._used_bytes += layout.total_bytes
         entry = heapq.heappop(self._free_entries)
-        return Session(session_id, layout.kind, entry, pid, region_fd, event_fd, layout.total_bytes)
+        return Session(
+            session_id,
+            layout.kind,
+            entry,
+            pid,
+            region_fd,
+            sleep_fd,
+            ring_fd,
+            own_doorbell_fd,
+            layout.total_bytes,
+        )
 
     def _release(self, session: Session) -> None:
         self._counters.close_session(session.entry)
         heapq.heappush(self._free_entries, session.entry)
         self._used_bytes -= session.total_bytes
-        os.close(session.region_fd)
-        os.close(session.event_fd)
+        for fd in (session.region_fd, session.sleep_fd, session.ring_fd, session.doorbell_fd):
+            if fd >= 0:
+                os.close(fd)
 
 
 def _order(session: Session) -> AttachSession:

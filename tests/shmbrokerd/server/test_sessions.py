@@ -12,6 +12,7 @@ from shmbroker.protocol import messages as m
 from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.region import map_session_fd
 from shmbroker.shm.session import RING_TAIL_WORD, SessionKind, read_header
+from shmbroker.shm.wakeup import ring
 
 
 def failure(reply: m.ResponseBody, code: ErrorCode) -> str:
@@ -28,9 +29,9 @@ def test_a_producer_gets_a_sealed_ring_its_bell_and_the_brokers(daemon: Any) -> 
         layout = read_header(region)
         assert (layout.kind, layout.ring_bytes) == (SessionKind.PRODUCER, 128 * 1024)
         assert layout.total_bytes == len(region)
-    os.eventfd_write(event_fd, 1)
-    assert os.eventfd_read(event_fd) == 1
-    os.eventfd_write(doorbell_fd, 1)
+    with pytest.raises(BlockingIOError):
+        os.read(event_fd, 8)
+    ring(doorbell_fd)
     counters = CountersFile.open(daemon.runtime_dir / "counters")
     (session,) = counters.live_sessions()
     assert (session.session_id, session.pid, session.client_id) == (reply.session_id, os.getpid(), "writer")
@@ -97,7 +98,7 @@ def test_a_ring_of_nonsense_costs_its_writer_the_connection_and_nobody_else(daem
     region_fd, _, doorbell_fd = hostile.take_fds(3)
     with map_session_fd(region_fd) as region, memoryview(region) as view, view.cast("q") as words:
         words[RING_TAIL_WORD] = -12345678
-    os.eventfd_write(doorbell_fd, 1)
+    ring(doorbell_fd)
     assert "client.id=hostile" in daemon.wait_logged("detached pid=")
     response = hostile.channel.receive(10)
     assert (response.correlation_id, type(response.body)) == (-1, m.Failure)
