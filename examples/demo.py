@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from shmclient import OFFSET_BEGINNING, OFFSET_END, Consumer, Message, Producer, TopicPartition
+from shmclient import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 from shmclient.admin import AdminClient, NewTopic
 from shmclient.testing import EmbeddedBroker
 
@@ -240,8 +240,7 @@ def single_record_latencies(address: str) -> list[float]:
     with Producer({"bootstrap.servers": address, "acks": 1}) as producer:
         producer.list_topics(topic)  # creates it
         with Consumer({"bootstrap.servers": address, "group.id": topic}) as consumer:
-            consumer.assign([TopicPartition(topic, 0, OFFSET_END)])
-            consumer.poll(0.1)
+            consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
             for _ in range(SINGLE_RECORDS):
                 sent_at = time.perf_counter()
                 producer.produce(topic, b"x" * 100)

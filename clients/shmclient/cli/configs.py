@@ -117,13 +117,13 @@ def describe_resource(target: Target, kind: str, name: str) -> dict[str, ConfigE
     """Every key of a topic or broker.
 
     Raises:
-        KafkaException: the resource does not exist.
+        CliError: the resource does not exist.
     """
     from shmclient.admin import ConfigResource
 
     resource = ConfigResource(kind, name)
     futures = target.admin.describe_configs([resource], request_timeout=target.timeout_s)
-    return target.result(futures[resource])
+    return target.result(futures[resource], subject=f"{kind} {name}")
 
 
 def overrides(entries: dict[str, ConfigEntry]) -> Iterable[ConfigEntry]:
@@ -149,7 +149,7 @@ def alter_resource(
     """Set and remove keys of a topic or broker.
 
     Raises:
-        KafkaException: the resource does not exist, or a key or value is refused.
+        CliError: the resource does not exist, or a key or value is refused.
     """
     from shmclient.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
@@ -159,7 +159,7 @@ def alter_resource(
     entries += [ConfigEntry(key, None, incremental_operation=AlterConfigOpType.DELETE) for key in removals]
     resource = ConfigResource(kind, name, incremental_configs=entries)
     futures = target.admin.incremental_alter_configs([resource], request_timeout=target.timeout_s)
-    target.result(futures[resource])
+    target.result(futures[resource], subject=f"{kind} {name}")
 
 
 def _entry(entries: dict[str, ConfigEntry], key: str, kind: str) -> ConfigEntry:

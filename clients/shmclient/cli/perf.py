@@ -247,13 +247,15 @@ def latency(
     as_json: Json = False,
 ) -> None:
     """Send one record at a time and time it until a consumer has it."""
-    from shmclient import OFFSET_END, TopicPartition
+    from shmclient import TopicPartition
 
     target = Target(bootstrap_server, timeout, properties)
     payload = os.urandom(record_size)
     with _measured_topic(target, topic, 1) as name, target.consumer() as consumer:
-        consumer.assign([TopicPartition(name, tp.partition, OFFSET_END) for tp in target.partitions(name)])
-        consumer.poll(0.2)  # resolves "the end" before the first record
+        # The end as a number: OFFSET_END would be looked up by the first poll, when the first record is there already.
+        _, end = consumer.get_watermark_offsets(TopicPartition(name, 0), timeout)
+        consumer.assign([TopicPartition(name, 0, end)])
+        consumer.poll(0.2)
         producer = target.producer(acks=acks, linger_ms=0)
         with progress_bar("latency", records) as progress:
             seconds = _round_trips(producer, consumer, name, payload, records, throughput, progress)

@@ -120,11 +120,11 @@ def produce(
         sender = _Sender(producer, fixed, reports)
         try:
             for records in _records(streams, separator, whole_files):
-                if tee:
-                    sys.stdout.buffer.write(b"".join(record + separator for record in records))
-                    sys.stdout.buffer.flush()
                 for record in records:
                     sender.send({"value": record} if whole_files else rules.parse(record))
+                if tee:  # after sending: what was copied is on its way, also when Ctrl-C follows
+                    sys.stdout.buffer.write(b"".join(record + separator for record in records))
+                    sys.stdout.buffer.flush()
                 producer.poll(0)
                 reports.raise_fatal()
         finally:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shmclient.cli.exit_codes import CliError, ExitCode, no_daemon
+from shmclient.cli.exit_codes import CliError, ExitCode, from_kafka_error, no_daemon
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from shmclient import Consumer, Producer, TopicPartition
     from shmclient.admin import AdminClient, TopicDescription
 
@@ -56,11 +57,13 @@ class Target:
         from shmclient.connection import effective_bootstrap
 
         config = {_dotted(key): value for key, value in defaults.items()}
-        return (
-            {"client.id": CLIENT_ID, "bootstrap.servers": effective_bootstrap(self._address())}
-            | config
-            | self._properties
-        )
+        # log_level 0: what librdkafka would tell a log is told as an error of the request, once.
+        always = {
+            "client.id": CLIENT_ID,
+            "bootstrap.servers": effective_bootstrap(self._address()),
+            "log_level": 0,
+        }
+        return always | config | self._properties
 
     @property
     def admin(self) -> AdminClient:
@@ -80,14 +83,21 @@ class Target:
     def _check_reachable(self, admin: AdminClient) -> None:
         from shmclient.errors import KafkaException
 
-        if not self.is_local:
-            return  # the first request says it, with confluent_kafka's words
+        limit_s = min(self.timeout_s, LOCAL_CONNECT_TIMEOUT_S) if self.is_local else self.timeout_s
         try:
-            admin.cluster_id(timeout=min(self.timeout_s, LOCAL_CONNECT_TIMEOUT_S))
+            if self.is_local:
+                admin.cluster_id(timeout=limit_s)
+            else:
+                admin.list_topics(timeout=limit_s)
         except KafkaException:
             from shmclient.connection.bootstrap import where_looked
 
-            raise no_daemon(where_looked(self._address())) from None
+            if self.is_local:
+                raise no_daemon(where_looked(self._address())) from None
+            raise CliError(
+                f"no Kafka broker answers at {self.config()['bootstrap.servers']} within {limit_s:g} s",
+                ExitCode.NO_DAEMON,
+            ) from None
 
     def producer(self, **defaults: Any) -> Producer:
         """A Producer, once the daemon is known to answer."""
@@ -104,17 +114,23 @@ class Target:
         settings: dict[str, Any] = {"group_id": group or CLIENT_ID, "enable_auto_commit": group is not None}
         return Consumer(self.config(**settings | defaults))
 
-    def result(self, future: Future[T]) -> T:
+    def result(self, future: Future[T], subject: str = "") -> T:
         """The result of an AdminClient's future.
 
+        Args:
+            subject: what was asked about, where the answer does not say.
+
         Raises:
-            KafkaException: what the daemon refused.
-            CliError: NO_DAEMON when it did not answer in time.
+            CliError: the request was refused; NO_DAEMON when it was not answered in time.
         """
         from concurrent.futures import TimeoutError as FutureTimeoutError
 
+        from shmclient.errors import KafkaException
+
         try:
             return future.result(self.timeout_s + 1.0)
+        except KafkaException as error:
+            raise from_kafka_error(error.args[0], subject) from None
         except FutureTimeoutError:
             raise CliError(
                 f"the daemon did not answer within {self.timeout_s:g} s", ExitCode.NO_DAEMON
@@ -126,19 +142,18 @@ class Target:
         """Unlike list_topics this never creates the topic.
 
         Raises:
-            KafkaException: UNKNOWN_TOPIC_OR_PART.
+            CliError: NOT_FOUND.
         """
         from shmclient import TopicCollection
 
         futures = self.admin.describe_topics(TopicCollection([topic]), request_timeout=self.timeout_s)
-        return self.result(futures[topic])
+        return self.result(futures[topic], subject=topic)
 
     def partitions(self, topic: str, wanted: Sequence[int] | None = None) -> list[TopicPartition]:
         """The partitions of a topic, or the ``wanted`` ones.
 
         Raises:
-            KafkaException: UNKNOWN_TOPIC_OR_PART.
-            CliError: NOT_FOUND for a partition that the topic does not have.
+            CliError: NOT_FOUND for an unknown topic, or a partition that the topic does not have.
         """
         from shmclient import TopicPartition
 

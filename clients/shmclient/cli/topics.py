@@ -214,17 +214,13 @@ def _report(target: Target, futures: dict[str, Any], done: str, is_lenient: bool
 
     ``is_lenient``: a topic that exists already, or does not exist, is as good as done.
     """
-    from shmclient.cli.exit_codes import from_kafka_error
-    from shmclient.errors import KafkaException
-
     results: list[dict[str, str]] = []
     failures: list[CliError] = []
     for topic, future in futures.items():
         try:
-            target.result(future)
+            target.result(future, subject=topic)
             results.append({"topic": topic, "result": done})
-        except KafkaException as error:
-            failure = from_kafka_error(error.args[0], subject=topic)
+        except CliError as failure:
             is_fine = is_lenient and failure.code in (ExitCode.EXISTS, ExitCode.NOT_FOUND)
             results.append(
                 {"topic": topic, "result": "unchanged" if is_fine else "failed", "reason": failure.text}
@@ -236,6 +232,6 @@ def _report(target: Target, futures: dict[str, Any], done: str, is_lenient: bool
     else:
         output.write_lines(f"{row['topic']}: {row['result']}" for row in results if row["result"] != "failed")
     if failures:
-        for failure in failures[1:]:
-            output.note(f"shmbroker: {failure.text}")
+        for other in failures[1:]:
+            output.note(f"shmbroker: {other.text}")
         raise failures[0]
