@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import SupportsFloat, SupportsIndex
 
 FOREVER_S = 1_000_000.0
 """Eleven days: what a negative timeout, Kafka's "for ever", comes to; poll(2) takes no more than 24."""
@@ -19,7 +18,7 @@ class Deadline:
     __slots__ = ("_at",)
 
     def __init__(self, timeout_s: float) -> None:
-        if not isinstance(timeout_s, SupportsFloat | SupportsIndex):
+        if isinstance(timeout_s, str | bytes):  # float() would parse them
             raise TypeError(f"must be real number, not {type(timeout_s).__name__}")
         seconds = float(timeout_s)
         self._at = time.monotonic() + (FOREVER_S if seconds < 0 else min(seconds, FOREVER_S))

@@ -13,14 +13,14 @@ from shmbroker.shm.region import map_session_fd
 from shmbroker.shm.ring import RingWriter
 from shmbroker.shm.session import WAITING_WORD, SessionLayout, read_header
 from shmbroker.shm.table import PartitionTable
-from shmbroker.shm.wakeup import Bell, Sleeper
+from shmbroker.shm.wakeup import Bell, Sleeper, ring
 from shmclient.connection.connection import Connection
 
 
 class _Attachment:
     """A mapped session region and the client's eventfd. ``generation``: of the connection it was made over."""
 
-    def __init__(self, connection: Connection, region_fd: int, eventfd: int, *also_watch: int) -> None:
+    def __init__(self, connection: Connection, region_fd: int, eventfd: int) -> None:
         self.generation = connection.generation
         self._eventfd = eventfd
         try:
@@ -30,7 +30,13 @@ class _Attachment:
         self.layout: SessionLayout = read_header(self._region)
         self._view = memoryview(self._region)
         self._words = self._view.cast("q")
-        self._sleeper = Sleeper(self._words, WAITING_WORD, eventfd, connection.fileno(), *also_watch)
+        self._connection_fd = connection.fileno()
+        self._sleeper = self.sleeper()
+
+    def sleeper(self, *also_watch: int) -> Sleeper:
+        """A way to sleep that also ends when the connection, or one of ``also_watch``, wants to be looked at. One thread at a
+        time may sleep."""
+        return Sleeper(self._words, WAITING_WORD, self._eventfd, self._connection_fd, *also_watch)
 
     def sleep_unless(self, is_ready: Callable[[], bool], timeout_s: float) -> bool:
         """Sleep until the broker rings; see :class:`Sleeper`. True when the connection wants to be looked at."""
@@ -52,9 +58,8 @@ class ProducerAttachment(_Attachment):
         region_fd: int,
         eventfd: int,
         doorbell_fd: int,
-        *also_watch: int,
     ) -> None:
-        super().__init__(connection, region_fd, eventfd, *also_watch)
+        super().__init__(connection, region_fd, eventfd)
         self._doorbell_fd = doorbell_fd
         # The flag that says the broker sleeps is read-only to us, like all of the table.
         self._bell = Bell(table.words, table.doorbell_waiting_word, doorbell_fd)
@@ -64,6 +69,10 @@ class ProducerAttachment(_Attachment):
     def ring_doorbell(self) -> None:
         """Call after writing to the ring."""
         self._bell.ring_if_waiting()
+
+    def ring_self(self) -> None:
+        """Wake the thread that sleeps for answers."""
+        ring(self._eventfd)
 
     def close(self) -> None:
         super().close()
@@ -76,26 +85,28 @@ class ConsumerAttachment(_Attachment):
     def __init__(self, connection: Connection, region_fd: int, eventfd: int) -> None:
         super().__init__(connection, region_fd, eventfd)
         self._interest = self._view[self.layout.interest_start : self.layout.ring_start]
+        self._slots: list[int] = []
 
     def set_interest(self, slots: list[int]) -> None:
         """Say which partitions' news are to wake this client."""
+        if slots == self._slots:
+            return
+        self._slots = slots
         bitmap = bytearray(self.layout.interest_bytes)
         for slot in slots:
             bitmap[slot >> 3] |= 1 << (slot & 7)
         self._interest[:] = bitmap
 
 
-def attach_producer(
-    connection: Connection, ring_bytes: int, timeout_s: float, *also_watch: int
-) -> ProducerAttachment:
-    """Ask the daemon for a ring of at least ``ring_bytes``. ``also_watch``: descriptors that end a sleep as well.
+def attach_producer(connection: Connection, ring_bytes: int, timeout_s: float) -> ProducerAttachment:
+    """Ask the daemon for a ring of at least ``ring_bytes``.
 
     Raises:
         KafkaException: as :meth:`Connection.request`.
     """
     _reply, fds = connection.request_with_fds(AttachProducer(ring_bytes), AttachReply, 3, timeout_s)
     region_fd, eventfd, doorbell_fd = fds
-    return ProducerAttachment(connection, connection.table(), region_fd, eventfd, doorbell_fd, *also_watch)
+    return ProducerAttachment(connection, connection.table(), region_fd, eventfd, doorbell_fd)
 
 
 def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachment:

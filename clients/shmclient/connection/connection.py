@@ -191,6 +191,11 @@ class Connection:
         channel = self._channel
         return -1 if channel is None else channel.fileno()
 
+    @property
+    def is_open(self) -> bool:
+        """True while the connection stands, as far as anybody noticed."""
+        return self._channel is not None
+
     def check(self) -> bool:
         """True while the connection stands; notices that the daemon is gone without a request."""
         with self._lock:

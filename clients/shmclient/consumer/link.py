@@ -7,7 +7,7 @@ the consumer would sleep anyway.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from shmbroker.errors import BrokerError
 from shmbroker.protocol.messages import DescribeTopics, DescribeTopicsReply, TopicInfo
@@ -61,25 +61,24 @@ class Link:
         request = DescribeTopics(topics, allow_auto_create)
         return self.connection.request(request, DescribeTopicsReply, timeout_s).topics
 
-    def sleep(self, slots: Iterable[int], has_news: Callable[[], bool], timeout_s: float) -> None:
+    def sleep(self, slots: list[int], has_news: Callable[[], bool], timeout_s: float) -> None:
         """Sleep until one of ``slots`` has news, the daemon comes or goes, or ``timeout_s`` is over."""
         timeout_s = min(timeout_s, MAX_SLEEP_S)
         attachment = self._attach()
         if attachment is None:
             time.sleep(min(RECONNECT_S, timeout_s))
             return
-        attachment.set_interest(list(slots))
+        attachment.set_interest(slots)
         if attachment.sleep_unless(has_news, timeout_s):
             self.connection.check()
 
     def _attach(self) -> ConsumerAttachment | None:
-        if not self.connection.check() and not self.refresh():
-            self._detach()
-            return None
-        attachment = self._attachment
-        if attachment is not None and attachment.generation == self.connection.generation:
-            return attachment
+        attachment, connection = self._attachment, self.connection
+        if attachment is not None and attachment.generation == connection.generation and connection.is_open:
+            return attachment  # a connection that is lost meanwhile ends the sleep, and is looked at then
         self._detach()
+        if not connection.check() and not self.refresh():
+            return None
         try:
             self._attachment = attach_consumer(self.connection, ATTACH_TIMEOUT_S)
         except KafkaException as error:

@@ -95,7 +95,12 @@ class Offsets:
         except KafkaException as error:
             raise _commit_failed(error.args[0]) from None
         errors = {(o.topic, o.partition): o for o in reply.outcomes if o.code}
-        return [partition_result(tp.topic, tp.partition, tp.offset, error=_error_of(errors.get((tp.topic, tp.partition)))) for tp in real]
+        return [
+            partition_result(
+                tp.topic, tp.partition, tp.offset, error=_error_of(errors.get((tp.topic, tp.partition)))
+            )
+            for tp in real
+        ]
 
     def commit_later(self, offsets: list[TopicPartition]) -> None:
         """Commit without waiting for a daemon that is away; ``on_commit`` hears of it from poll()."""
@@ -171,7 +176,9 @@ class Offsets:
                 result.append(TopicPartition(tp.topic, tp.partition, OFFSET_INVALID))
             else:
                 result.append(
-                    TopicPartition(tp.topic, tp.partition, entry.offset, entry.metadata or None, entry.leader_epoch)
+                    TopicPartition(
+                        tp.topic, tp.partition, entry.offset, entry.metadata or None, entry.leader_epoch
+                    )
                 )
         return result
 

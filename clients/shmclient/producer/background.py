@@ -21,7 +21,7 @@ from shmbroker.protocol.messages import (
     InitProducerIdReply,
 )
 from shmbroker.shm.ring import ring_bytes_for
-from shmbroker.shm.wakeup import ring
+from shmbroker.shm.wakeup import Sleeper, ring
 from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import attach_producer
 from shmclient.connection.connection import Connection
@@ -60,6 +60,9 @@ class Background:
         self._cluster_id: str | None = None
         self._described_at = 0.0
         self._seen_pumps = 0
+        self._sleeper: Sleeper | None = None
+        self._is_watching = False
+        """The thread sleeps until the broker answers, or is on its way to."""
 
     # --- from the application's thread ---------------------------------------------------------------------
 
@@ -73,6 +76,19 @@ class Background:
     def nudge(self) -> None:
         """Make the thread look at the sender again."""
         ring(self._nudge_fd)
+
+    def watch_answers(self) -> None:
+        """See that the thread goes on when the broker has answered; nothing to do where it watches already."""
+        self.start()
+        if not self._is_watching:
+            self._is_watching = True
+            self.nudge()
+
+    def leave_answers(self) -> None:
+        """Have the thread leave the broker's answers to a thread of the application that is about to sleep for them."""
+        self.start()
+        if self._is_watching:
+            self.nudge()
 
     def stop(self) -> None:
         """End the thread and let go of the ring and the connection."""
@@ -122,8 +138,8 @@ class Background:
 
     def _notice_lost_connection(self) -> None:
         attachment = self._sender.attachment
-        if attachment is None:
-            return
+        if attachment is None or self._sender.waiters:
+            return  # nobody, or a thread of the application, sleeps on what would be closed here
         if not self._connection.check() or attachment.generation != self._connection.generation:
             self._sender.detach()
 
@@ -157,8 +173,9 @@ class Background:
         config = self._config
         largest = max(config.batch_size, config.message_max_bytes) + BATCH_OVERHEAD_BYTES
         attachment = attach_producer(
-            connection, max(MIN_RING_BYTES, ring_bytes_for(largest)), REQUEST_TIMEOUT_S, self._nudge_fd
+            connection, max(MIN_RING_BYTES, ring_bytes_for(largest)), REQUEST_TIMEOUT_S
         )
+        self._sleeper = attachment.sleeper(self._nudge_fd)
         with sender.lock:
             sender.attach(attachment)
 
@@ -197,18 +214,29 @@ class Background:
         self._described_at = now
 
     def _sleep(self, deadline: float) -> None:
+        """Sleep until nudged or until ``deadline``; until the broker answers only where that lets something go on.
+
+        Being rung costs the broker a system call and everybody a processor. So a record that went out alone is not waited
+        for, and while the application itself sends in quick succession, or waits itself, the thread keeps out of the way.
+        """
+        sender = self._sender
+        attachment = sender.attachment
+        is_driven = self._is_driven_by_application()
         timeout_s = max(0.0, deadline - time.monotonic())
-        attachment = self._sender.attachment
-        if attachment is None or self._is_driven_by_application():
+        self._is_watching = (
+            attachment is not None and sender.needs_answer() and not (is_driven or sender.waiters)
+        )
+        if attachment is not None and self._sleeper is not None and self._is_watching:
+            self._sleeper.sleep_unless(attachment.completions.has_entries, timeout_s)
+            if sender.waiters:
+                attachment.ring_self()  # both slept on one flag, and ours took it down
+        else:
             poller = select.poll()
             poller.register(self._nudge_fd, select.POLLIN)
-            poller.poll((timeout_s if attachment is None else min(timeout_s, BUSY_SLEEP_S)) * 1000)
-        else:
-            attachment.sleep_unless(attachment.completions.has_entries, timeout_s)
+            poller.poll((min(timeout_s, BUSY_SLEEP_S) if is_driven else timeout_s) * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._nudge_fd)
 
     def _is_driven_by_application(self) -> bool:
-        sender = self._sender
-        pumps, self._seen_pumps = sender.pumps - self._seen_pumps, sender.pumps
-        return pumps >= BUSY_PUMPS and not sender.waiters
+        pumps, self._seen_pumps = self._sender.pumps - self._seen_pumps, self._sender.pumps
+        return pumps >= BUSY_PUMPS

@@ -31,6 +31,8 @@ SMALL_BYTES = 16 * 1024
 RECORD_OVERHEAD_BYTES = 36
 """What librdkafka adds to key, value and headers before it compares with ``message.max.bytes``."""
 MAX_TOPIC_NAME_LENGTH = 512
+MAX_SLEEP_S = 0.05
+"""Longest sleep for an answer: time-outs and a lost connection are looked after in between."""
 _INT32_MAX = 2**31 - 1
 
 log = logging.getLogger(__name__)
@@ -335,10 +337,13 @@ class Producer:
             sender.pumps += 1
             sender.pump()
             is_full = sender.is_full()
-            needs_thread = sender.attachment is None or not queue.partitions or self._config.linger_ms
-        if needs_thread:
+            needs_daemon = sender.attachment is None or not queue.partitions or bool(self._config.linger_ms)
+            needs_answer = sender.needs_answer()
+        if needs_daemon:
             self._background.start()
             self._background.nudge()
+        elif needs_answer:
+            self._background.watch_answers()
         if is_full:
             # The fast path looks at no limit: from here on each record takes the checked one, until there is room.
             self._small_bytes = -1
@@ -394,15 +399,31 @@ class Producer:
                 sender.end_flush()
 
     def _wait(self, timeout_s: float) -> None:
-        """Wait, with the lock held, until something was answered."""
-        sender = self._sender
-        self._background.start()
-        self._background.nudge()
-        sender.waiters += 1
-        try:
+        """Give up the lock and sleep until something may have been answered; the caller pumps and looks again.
+
+        The first to wait sleeps on the broker's bell itself, which is one hop less than being woken by the background
+        thread; others, and whoever waits for a daemon, are woken by those who pump.
+        """
+        sender, background = self._sender, self._background
+        attachment = sender.attachment
+        if attachment is None or sender.waiters:
+            background.start()
+            background.nudge()
             sender.lock.wait(timeout_s)
+            return
+        sender.waiters += 1
+        background.leave_answers()
+        sender.lock.release()
+        try:
+            is_disturbed = attachment.sleep_unless(
+                attachment.completions.has_entries, min(timeout_s, MAX_SLEEP_S)
+            )
         finally:
+            sender.lock.acquire()
             sender.waiters -= 1
+        if is_disturbed:  # the connection wants to be looked at, which is the thread's business
+            background.nudge()
+            sender.lock.wait(min(timeout_s, MAX_SLEEP_S))
 
     def purge(self, in_queue: bool = True, in_flight: bool = True, blocking: bool = True) -> None:
         """Give up queued records (reported as _PURGE_QUEUE) and those under way (_PURGE_INFLIGHT, outcome unknown)."""

@@ -75,7 +75,7 @@ class Sender:
         self.pumps = 0
         """How often the application's threads pumped."""
         self.waiters = 0
-        """Threads of the application that wait for an answer."""
+        """Threads of the application that sleep until the broker answers."""
         self.waiting_rows = 0
         """Rows dealt to partitions and not packed yet."""
         self.batched_rows = 0
@@ -115,6 +115,10 @@ class Sender:
 
     def has_rows(self) -> bool:
         return any(topic.rows for topic in self.topics.values())
+
+    def needs_answer(self) -> bool:
+        """True when something waits to be sent until the broker has answered what is under way."""
+        return bool(self._active)
 
     def next_deadline(self, now: float) -> float:
         """When the pump has something to do that nobody will wake it for."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.completions import Completion
@@ -25,8 +26,18 @@ ROUND_BYTES = 512 * 1024
 MIN_SHARE_BYTES = 64 * 1024
 """What each ring may give in a round however many there are: below this the commit costs more than the bytes."""
 ACKS_ALL = -1
+KNOWN_ACKS = frozenset({0, 1, ACKS_ALL})
 
 Answers = list[tuple[int, Completion]]
+
+
+class Staged(NamedTuple):
+    """A frame whose batch is held for the commit, and what its producer will hear."""
+
+    producer: ProducerSession
+    frame: Frame
+    completion: Completion
+    records: int
 
 
 class AppendLoop:
@@ -60,8 +71,10 @@ class AppendLoop:
         """Append what a producer published before it went, then let go of its memory."""
         producer = self._producers.get(session_id)
         if producer is not None:
-            while session_id in self._producers and producer.has_frames():
-                self.append_round([producer])
+            # As many rounds as a full ring takes: who writes on after closing the connection is not waited for.
+            for _ in range(producer.ring_bytes // ROUND_BYTES + 2):
+                if session_id in self._producers and producer.has_frames():
+                    self.append_round([producer])
             self._drop(session_id)
         consumer = self._consumers.pop(session_id, None)
         if consumer is not None:
@@ -111,8 +124,10 @@ class AppendLoop:
         answers: Answers = []
         for slot, frames_of_slot in taken.items():
             answers += self._append(slot, frames_of_slot, now_ms)
+        # Readers first: a producer seldom waits for its answer as urgently as a reader for its data. Only slots that are
+        # open: the others are numbers that a client made up.
+        self._wake_consumers(taken.keys() & self.partitions.keys())
         self._answer(answers)
-        self._wake_consumers(set(taken))
         return batches
 
     def _append(self, slot: int, frames: list[tuple[ProducerSession, Frame]], now_ms: int) -> Answers:
@@ -123,8 +138,7 @@ class AppendLoop:
         if not partition.is_online:
             return self._refuse_all(frames, ErrorCode.KAFKA_STORAGE_ERROR, f"{partition} is offline")
         answers: Answers = []
-        staged: list[tuple[ProducerSession, Frame, Completion]] = []
-        records = 0
+        staged: list[Staged] = []
         for producer, frame in frames:
             if producer.session_id not in self._producers:
                 continue  # detached for an earlier frame of this round
@@ -133,6 +147,8 @@ class AppendLoop:
                 answers += self._refuse(producer, frame, BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PART, text))
                 continue
             try:
+                if frame.acks not in KNOWN_ACKS:
+                    raise BrokerError(ErrorCode.INVALID_REQUIRED_ACKS, f"acks={frame.acks} for {partition}")
                 header, position = partition.stage(frame.batch, now_ms)
             except BrokerError as error:
                 if error.code == ErrorCode.INVALID_MSG:
@@ -140,42 +156,40 @@ class AppendLoop:
                 else:
                     answers += self._refuse(producer, frame, error)
                 continue
-            records += 0 if position.is_duplicate else header.count
             self._counters.add(SystemCounter.DUPLICATES, position.is_duplicate)
             completion = Completion(frame.request_id, position.base_offset, position.append_time, 0)
-            staged.append((producer, frame, completion))
+            staged.append(Staged(producer, frame, completion, 0 if position.is_duplicate else header.count))
         try:
             size = partition.commit()
         except BrokerError as error:
             log.error("%s", error.message)
             self._counters.add(SystemCounter.STORAGE_ERRORS)
-            return answers + self._refuse_all([(p, f) for p, f, _ in staged], error.code, error.message)
-        self._count(staged, records, size)
+            return answers + self._refuse_all(
+                [(s.producer, s.frame) for s in staged], error.code, error.message
+            )
+        if staged:
+            self._count(staged, size)
         return answers + self._hold_for_flush(partition, staged)
 
-    def _hold_for_flush(
-        self, partition: LedPartition, staged: list[tuple[ProducerSession, Frame, Completion]]
-    ) -> Answers:
+    def _hold_for_flush(self, partition: LedPartition, staged: list[Staged]) -> Answers:
         """Ask for the flush that acks=all waits for where the topic says so (``flush.on.ack``); returns the other answers.
 
         acks=0 is answered too: the client reported success long ago, but the answer tells it that there is room again.
         """
         to_disk = partition.config.flush_on_ack
-        held = [(p.session_id, c) for p, f, c in staged if f.acks == ACKS_ALL and to_disk]
+        held = [(p.session_id, c) for p, f, c, _ in staged if f.acks == ACKS_ALL and to_disk]
         if held:
             self._flusher.request(partition.slot, partition.log.flusher(), held)
-        return [(p.session_id, c) for p, f, c in staged if f.acks != ACKS_ALL or not to_disk]
+        return [(p.session_id, c) for p, f, c, _ in staged if f.acks != ACKS_ALL or not to_disk]
 
-    def _count(
-        self, staged: list[tuple[ProducerSession, Frame, Completion]], records: int, size: int
-    ) -> None:
+    def _count(self, staged: list[Staged], size: int) -> None:
         counters = self._counters
         counters.add(SystemCounter.COMMITS)
         counters.add(SystemCounter.BATCHES_IN, len(staged))
-        counters.add(SystemCounter.RECORDS_IN, records)
+        counters.add(SystemCounter.RECORDS_IN, sum(s.records for s in staged))
         counters.add(SystemCounter.BYTES_IN, size)
-        for producer, frame, _ in staged:
-            counters.add_session(producer.counters_entry, 1, 0, len(frame.batch), 0)
+        for producer, frame, _, records in staged:
+            counters.add_session(producer.counters_entry, 1, records, len(frame.batch), 0)
 
     # --- answers -------------------------------------------------------------------------------------------
 
@@ -224,7 +238,7 @@ class AppendLoop:
                 self._on_partition_fault(flushed.slot, flushed.error.message)
         return len(finished)
 
-    def _wake_consumers(self, slots: set[int]) -> None:
+    def _wake_consumers(self, slots: Set[int]) -> None:
         for consumer in self._consumers.values():
             if consumer.is_interested(slots) and consumer.wake():
                 self._counters.add(SystemCounter.WAKEUPS)
