@@ -1,6 +1,6 @@
-"""The whole of shmbroker in one program: ``make demo``, or ``python examples/demo.py``.
+"""The whole of shmbroker in one program: ``make demo``, or ``python examples/demo.py [FOLDER]``.
 
-It counts the lines and words of every module of Python's standard library, the long way round:
+It counts the lines and words of every module of Python's standard library (or in a folder), the long way round:
 
     producer 1 --+                            +-- partitions 0, 1 --> consumer 1 --+
                  +--> topic "stdlib-lines" ---+                                    +--> sums == direct count?
@@ -272,7 +272,7 @@ def percentiles(seconds: list[float]) -> str:
 
 def main() -> int:
     console = Console()
-    library = Path(sysconfig.get_paths()["stdlib"])
+    library = Path(sys.argv[1] if len(sys.argv) > 1 else sysconfig.get_paths()["stdlib"])
     files = library_files(library)
     expected = count_directly(library, files)
     total = expected.lines.total()

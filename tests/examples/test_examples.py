@@ -75,10 +75,42 @@ def test_tests_with_pytest(tmp_path: Path) -> None:
     assert "2 passed" in output
 
 
-@pytest.mark.slow
 def test_the_demo_counts_right_and_leaves_nothing_behind() -> None:
-    output = run(str(EXAMPLES / "demo.py"))
+    output = run(str(EXAMPLES / "demo.py"), str(EXAMPLES.parent / "shmbroker"))
     assert re.search(r"lag\s*│\s*0\s", output)
+    assert output.count("ok  ") == 3
+
+
+def test_the_demo_fails_when_one_line_is_missing() -> None:
+    program = """
+import demo, sys
+right = demo.count_directly
+
+def count_directly(library, files):
+    counts = right(library, files)
+    counts.lines[files[0].encode()] += 1
+    return counts
+
+demo.count_directly = count_directly
+sys.argv = ["demo.py", sys.argv[1]]
+raise SystemExit(demo.main())
+"""
+    folder = str(EXAMPLES.parent / "shmbroker" / "log")
+    ended = subprocess.run(
+        [sys.executable, "-c", program, folder],
+        env=os.environ | {"PYTHONPATH": str(EXAMPLES)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "NOT the sums are exactly those of a direct count" in ended.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_streams_the_standard_library() -> None:
+    output = run(str(EXAMPLES / "demo.py"))
     assert output.count("ok  ") == 3
     lines = re.search(r"with ([\d,]+) lines", output)
     assert lines is not None
