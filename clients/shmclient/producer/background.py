@@ -107,6 +107,7 @@ class Background:
     def _release(self) -> None:
         with self._sender.lock:
             self._sender.detach()
+        self._sleeper = None  # it holds the region
         self._connection.disconnect()
         with contextlib.suppress(OSError):
             os.close(self._nudge_fd)
