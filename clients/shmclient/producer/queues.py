@@ -181,7 +181,7 @@ class TopicQueue:
         self.refused: Any = None
         """The error the daemon has for this topic, if it has one."""
         self.refused_at = 0.0
-        self.waiting_since = time.monotonic()
+        self.waiting_since: float | None = None
         """Since when rows wait for the topic to be described."""
 
     def take_rows(self) -> list[Row]:

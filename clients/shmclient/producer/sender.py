@@ -488,12 +488,17 @@ class Sender:
     def _expire_topic(self, topic: TopicQueue, now: float, error: KafkaError) -> None:
         """Rows of a topic nobody could describe so far."""
         if not topic.rows or topic.partitions:
+            topic.waiting_since = None
+        elif topic.refused is not None:
+            self.drop_rows(topic, topic.refused)
+        elif topic.waiting_since is None:
             topic.waiting_since = now
-        elif topic.refused is not None or now - topic.waiting_since > self._delivery_timeout_s:
-            self.drop_rows(topic, topic.refused or error)
+        elif now - topic.waiting_since > self._delivery_timeout_s:
+            self.drop_rows(topic, error)
 
     def drop_rows(self, topic: TopicQueue, error: KafkaError) -> None:
         """Report rows that were not dealt out."""
+        topic.waiting_since = None
         self.reports.push(RowReport(topic.name, None, topic.take_rows(), error))
 
     def _drop_partitions(self, topic: TopicQueue, first: int, error: KafkaError) -> None:
