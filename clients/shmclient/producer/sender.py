@@ -71,7 +71,7 @@ class Sender:
         self.topics: dict[str, TopicQueue] = {}
         self.producer_id = -1
         self.threshold = 1
-        """Rows of a topic at which produce() deals and sends inline: 1 while nothing is under way."""
+        """Rows of a topic at which produce() deals and sends inline: 1 while nothing waits."""
         self.pumps = 0
         """How often the application's threads pumped."""
         self.waiters = 0
@@ -251,7 +251,7 @@ class Sender:
                 self._active.setdefault(partition)
 
     def _next_threshold(self) -> int:
-        if not (self._in_flight or self._active):
+        if not self._active:
             return 1
         room = self._config.queue_buffering_max_messages - self.queued()
         bulk = min(BULK_MAX_ROWS, max(16, BULK_BYTES // max(1, self._row_bytes)))

@@ -25,6 +25,8 @@ ROUND_BYTES = 512 * 1024
 """Batch bytes a round takes in all: commits of this size run from the CPU's cache, larger ones were measured 4x slower."""
 MIN_SHARE_BYTES = 64 * 1024
 """What each ring may give in a round however many there are: below this the commit costs more than the bytes."""
+AHEAD_BYTES = 4096
+"""Rounds smaller than this wake the readers before they append: a lone record is in the log when they are awake."""
 ACKS_ALL = -1
 KNOWN_ACKS = frozenset({0, 1, ACKS_ALL})
 
@@ -110,7 +112,7 @@ class AppendLoop:
         """Take from each of ``producers``, append, answer; returns the batches taken."""
         share = max(MIN_SHARE_BYTES, ROUND_BYTES // len(producers))
         taken: dict[int, list[tuple[ProducerSession, Frame]]] = defaultdict(list)
-        batches = 0
+        batches = size = 0
         for producer in producers:
             try:
                 frames = producer.take(share)
@@ -120,13 +122,17 @@ class AppendLoop:
             batches += len(frames)
             for frame in frames:
                 taken[frame.slot].append((producer, frame))
+                size += len(frame.batch)
+        # Only slots that are open: the others are numbers that a client made up.
+        slots = taken.keys() & self.partitions.keys()
+        if size < AHEAD_BYTES:
+            self._wake_consumers(slots)  # their processes wake up while the record is appended
         now_ms = time.time_ns() // 1_000_000
         answers: Answers = []
         for slot, frames_of_slot in taken.items():
             answers += self._append(slot, frames_of_slot, now_ms)
-        # Readers first: a producer seldom waits for its answer as urgently as a reader for its data. Only slots that are
-        # open: the others are numbers that a client made up.
-        self._wake_consumers(taken.keys() & self.partitions.keys())
+        # Readers first: a producer seldom waits for its answer as urgently as a reader for its data.
+        self._wake_consumers(slots)
         self._answer(answers)
         return batches
 

@@ -15,7 +15,7 @@ from shmbroker.protocol.framing import Codec
 from shmbroker.protocol.messages import BrokerCommand, BrokerEvent, PartitionFaulted, SessionFaulted
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.table import PartitionTable
-from shmbroker.shm.wakeup import Sleeper, ring
+from shmbroker.shm.wakeup import Sleeper, ring, spin_until
 from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.commands import Commands
 from shmbrokerd.broker.flusher import Flusher
@@ -73,6 +73,8 @@ class BrokerProcess:
     def _sleep(self) -> None:
         self._counters.add(SystemCounter.SLEEPS)
         self._sleeper.sleep_unless(self._loop.has_work, SLEEP_S)
+        if self._sleeper.was_rung:
+            spin_until(self._loop.has_work)
         if time.monotonic() >= self._reap_at:
             self._loop.reap_readers()
             self._reap_at = time.monotonic() + REAP_INTERVAL_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from collections.abc import Set
 
 from shmbroker.errors import BrokerError
 from shmbroker.shm.completions import Completion, CompletionWriter
@@ -50,6 +51,7 @@ class ProducerSession(Session):
         self, session_id: int, counters_entry: int, region: mmap.mmap, layout: SessionLayout, eventfd: int
     ) -> None:
         super().__init__(session_id, counters_entry, region, layout, eventfd)
+        self.ring_bytes = layout.ring_bytes
         self._ring = RingReader(self._view, layout)
         self._completions = CompletionWriter(self._view, layout)
 
@@ -76,8 +78,8 @@ class ConsumerSession(Session):
         super().__init__(session_id, counters_entry, region, layout, eventfd)
         self._interest = self._view[layout.interest_start : layout.ring_start]
 
-    def is_interested(self, slots: set[int]) -> bool:
-        """True when the client reads one of these partitions."""
+    def is_interested(self, slots: Set[int]) -> bool:
+        """True when the client reads one of these partitions; they must be slots of the table."""
         interest = self._interest
         return any(interest[slot >> 3] >> (slot & 7) & 1 for slot in slots)
 
