@@ -222,6 +222,8 @@ class Background:
         """
         sender = self._sender
         attachment = sender.attachment
+        # First, and only then look: who has queued something and still sees the thread watching need not nudge it.
+        self._is_watching = False
         is_driven = self._is_driven_by_application()
         timeout_s = max(0.0, deadline - time.monotonic())
         self._is_watching = (
