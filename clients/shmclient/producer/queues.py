@@ -7,7 +7,6 @@ holds the sender's lock.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate
