@@ -135,8 +135,15 @@ def ring(descriptor: int) -> None:
 
 
 def make_bell() -> tuple[int, int]:
-    """(descriptor to sleep on, descriptor to ring), each an open file of its own."""
-    return os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    """(descriptor to sleep on, descriptor to ring), each an open file of its own. The sleeper can ring itself, too."""
+    sleep_end, ring_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return another_end(sleep_end), ring_end
+    except BaseException:
+        os.close(ring_end)
+        raise
+    finally:
+        os.close(sleep_end)
 
 
 def another_end(descriptor: int) -> int:
