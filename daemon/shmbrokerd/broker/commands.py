@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.session import open_session
 from shmbrokerd.logs import log
+
+_REQUESTED_WRONG = frozenset({ErrorCode.OFFSET_OUT_OF_RANGE, ErrorCode.UNKNOWN_TOPIC_OR_PART})
+"""Refusals of what a client asked for: nothing is wrong with the broker."""
 
 
 class Commands:
@@ -47,7 +51,8 @@ class Commands:
         try:
             return self._handlers[type(body)](body, fds)
         except BrokerError as error:
-            log.error("%s failed: %s", type(body).__name__, error.message)
+            level = logging.INFO if error.code in _REQUESTED_WRONG else logging.ERROR
+            log.log(level, "%s failed: %s", type(body).__name__, error.message)
             return BrokerReply(error.code, error.message)
 
     def _partition(self, slot: int) -> LedPartition:
