@@ -24,7 +24,7 @@ from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.session import open_session
 from shmbrokerd.logs import log
 
-_REQUESTED_WRONG = frozenset({ErrorCode.OFFSET_OUT_OF_RANGE, ErrorCode.UNKNOWN_TOPIC_OR_PART})
+_REQUESTED_WRONG = frozenset({ErrorCode.OFFSET_OUT_OF_RANGE})
 """Refusals of what a client asked for: nothing is wrong with the broker."""
 
 
