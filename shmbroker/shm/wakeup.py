@@ -207,4 +207,4 @@ def spin_until(is_ready: Callable[[], bool], duration_s: float = AHEAD_S) -> Non
     """
     deadline = time.perf_counter() + duration_s
     while not is_ready() and time.perf_counter() < deadline:
-        pass
+        os.sched_yield()  # to the one that is still at it, should it share this processor
