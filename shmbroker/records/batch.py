@@ -10,11 +10,11 @@ import msgspec
 from shmbroker.errors import BrokerError
 from shmbroker.records.compression import decompress
 from shmbroker.records.layout import (
+    ALIGNMENT_BYTES,
     HEADER_BYTES,
     Codec,
     Column,
     Header,
-    align,
     check_crc,
     check_stamp,
     corrupt,
@@ -91,7 +91,7 @@ class RecordBatch:
     def column(self, column: Column) -> memoryview | None:
         """The bytes of one column, None when the batch has no such column."""
         ends = self.header.ends
-        start = align(ends[column - 1]) if column else 0
+        start = (ends[column - 1] + 7) & -ALIGNMENT_BYTES if column else 0
         end = ends[column]
         return self.body[start:end] if end > start else None
 

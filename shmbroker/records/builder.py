@@ -19,7 +19,6 @@ from shmbroker.records.layout import (
     MAGIC,
     VERSION,
     Codec,
-    align,
 )
 
 Part = bytes | memoryview
@@ -95,7 +94,7 @@ def encode_batch(
             parts.append(part)
             if end % ALIGNMENT_BYTES:
                 parts.append(_PADDING[end % ALIGNMENT_BYTES])
-        position = align(end)
+        position = (end + 7) & -ALIGNMENT_BYTES
     if codec != Codec.NONE:
         parts = [compress(codec, b"".join(parts), level)]
     stored_bytes = sum(map(len, parts))

@@ -163,12 +163,13 @@ def _column_problem(ends: tuple[int, ...], count: int, body_bytes: int) -> str |
     start = 0
     for column, end in enumerate(ends):
         size = end - start
-        expected = _EXPECTED[column]
-        if size < 0 or end > body_bytes:
-            return f"column {Column(column).name} from {start} to {end} of {body_bytes}"
-        if expected is not None and size != expected(count) and (size or column == 0):
-            return f"column {Column(column).name} of {size} bytes for {count} records"
-        start = align(end)
+        if size or column == 0:
+            if size < 0 or end > body_bytes:
+                return f"column {Column(column).name} from {start} to {end} of {body_bytes}"
+            bits, extra = _RECORD_BITS[column]
+            if bits and size != (count * bits + 7 >> 3) + extra:
+                return f"column {Column(column).name} of {size} bytes for {count} records"
+        start = (end + 7) & -ALIGNMENT_BYTES
     if start != body_bytes:
         return f"columns end at {start} of {body_bytes}"
     return None
@@ -176,19 +177,8 @@ def _column_problem(ends: tuple[int, ...], count: int, body_bytes: int) -> str |
 
 _CODECS = frozenset(Codec)
 _ALL_FLAGS = int(Flag.CONTROL | Flag.TRANSACTIONAL)
-_EXPECTED = (
-    lambda count: 4 * count + 4,
-    None,
-    lambda count: (count + 7) // 8,
-    lambda count: 4 * count + 4,
-    None,
-    lambda count: (count + 7) // 8,
-    lambda count: 8 * count,
-    lambda count: 4 * count + 4,
-    None,
-    lambda count: 4 * count,
-)
-"""Size of each column as a function of the record count; None for the byte columns."""
+_RECORD_BITS = ((32, 4), (0, 0), (1, 0), (32, 4), (0, 0), (1, 0), (64, 0), (32, 4), (0, 0), (32, 0))
+"""Each column's size as (bits a record, bytes more); 0 bits for the byte columns, which have any size."""
 
 
 def check_crc(header: Header, data: bytes | bytearray | memoryview) -> None:
