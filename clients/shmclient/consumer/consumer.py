@@ -6,6 +6,7 @@ import logging
 import operator
 import os
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -67,6 +68,12 @@ class Consumer:
         """The partition whose ready records poll() hands out."""
         self._last: Message | None = None
         """The last message of ``_current`` that was handed out."""
+        _consumers.add(self)
+
+    def _disown(self) -> None:
+        """In a forked child: every call says that it must not be used, and nothing of the parent's session is held open."""
+        self._current = self._last = None
+        self._link.close()
 
     # --- assignment ----------------------------------------------------------------------------------------
 
@@ -548,6 +555,18 @@ class Consumer:
         if not isinstance(partition, TopicPartition):
             raise TypeError(f"expected shmclient.TopicPartition, not {type(partition).__name__}")
         return partition
+
+
+_consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()
+
+
+def _disown_in_child() -> None:
+    for consumer in list(_consumers):
+        if not consumer._is_closed:
+            consumer._disown()
+
+
+os.register_at_fork(after_in_child=_disown_in_child)
 
 
 def _take_ready(ready: deque[Message], count: int) -> list[Message]:

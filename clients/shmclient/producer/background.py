@@ -104,6 +104,11 @@ class Background:
             thread.join()
         self._release()
 
+    def abandon(self) -> None:
+        """In a forked child, where the thread does not run."""
+        self._sleeper = None
+        os.close(self._nudge_fd)
+
     def _release(self) -> None:
         with self._sender.lock:
             self._sender.detach()

@@ -80,6 +80,12 @@ class Producer:
         self._small_bytes = min(SMALL_BYTES, config.message_max_bytes - RECORD_OVERHEAD_BYTES)
         self._finalizer = weakref.finalize(self, _abandon, self._sender, self._background, self._pid)
 
+    def _forget_parent(self) -> None:
+        """In a forked child: what the parent sends stays the parent's, also where the child is in the middle of a call."""
+        self._sender.abandon()
+        self._background.abandon()
+        self._connection.disconnect()
+
     # --- producing -----------------------------------------------------------------------------------------
 
     def produce(
@@ -558,6 +564,7 @@ def _start_over_in_child() -> None:
     for producer in list(_producers):
         if not producer._is_closed:
             producer._finalizer.detach()
+            producer._forget_parent()
             producer._start_over()
 
 

@@ -64,6 +64,14 @@ class Reports:
         self.waiting = 0
         """Records whose report was not served yet: they count as queued."""
 
+    def abandon(self, lock: threading.Condition) -> None:
+        """In a forked child: what the parent is to hear is not for the child."""
+        self._lock = lock
+        self._queue.clear()
+        self._errors.clear()
+        self._calls.clear()
+        self.waiting = 0
+
     def push(self, report: BatchReport | RowReport) -> None:
         """Queue a report, unless nobody wants to hear of it."""
         if report.error is None and self._only_errors:

@@ -161,6 +161,16 @@ class Sender:
             self._retry_later(batch, 0.0)
         self._in_flight.clear()
 
+    def abandon(self) -> None:
+        """In a forked child: forget all, and the ring, which is the parent's."""
+        self.lock = threading.Condition(threading.RLock())  # the other may be held by a thread that is not here
+        self.reports.abandon(self.lock)
+        attachment, self._attachment = self._attachment, None
+        if attachment is not None:
+            attachment.close()
+        self.topics, self._in_flight, self._active = {}, {}, {}
+        self.waiting_rows = self.batched_rows = self._queued_bytes = 0
+
     def topics_to_describe(self, now: float) -> list[str]:
         """Topics with records whose partitions are not known, or are not where they were."""
         return [
