@@ -23,7 +23,7 @@ from shmclient.connection import Connection
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
-from shmclient.metadata.fetch import fetch_cluster_metadata
+from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata, timed_out
 from shmclient.metadata.offset_lookup import NO_LEADER_TEXT, describe_partitions, look_up_offset
 from shmclient.remote import hand_over
 from shmclient.topic_partition import TopicPartition
@@ -54,7 +54,9 @@ class AdminClient:
         if hand_over(self, "admin", given):
             return
         self._config = parse_config(given, "admin")
-        self._connection = Connection(self._config.bootstrap_servers, self._config.client_id)
+        self._connection = Connection(
+            self._config.bootstrap_servers, self._config.client_id, self._config.socket_timeout_ms / 1000
+        )
         self._worker = Worker(f"shmclient-admin-{id(self):x}")
         self._events: queue.SimpleQueue[KafkaError] = queue.SimpleQueue()
         self._unanswered = 0
@@ -179,7 +181,9 @@ class AdminClient:
         timeout_s = checks.timeout_s("timeout", timeout, -1, lowest_ms=-1000)
         if self._is_closed:
             raise RuntimeError("Handle has been closed")
-        return fetch_cluster_metadata(self._connection, topic, timeout_s, allow_auto_create=True)
+        return fetch_cluster_metadata(
+            self._connection, topic, timeout_s, allow_auto_create=self._config.allow_auto_create_topics
+        )
 
     # --- configurations ------------------------------------------------------------------------------------
 
@@ -324,14 +328,8 @@ class AdminClient:
         """
         if self._is_closed:
             raise RuntimeError("Handle has been closed")
-        deadline = Deadline(checks.timeout_s("timeout", timeout, -1, lowest_ms=-1000))
-        try:
-            request = m.DescribeCluster()
-            return self._connection.request(
-                request, m.DescribeClusterReply, deadline.remaining_s()
-            ).cluster_id
-        except KafkaException as error:
-            raise _timed_out(error, "Failed to retrieve cluster id") from None
+        timeout_s = checks.timeout_s("timeout", timeout, -1, lowest_ms=-1000)
+        return fetch_cluster_id(self._connection, timeout_s)
 
     # --- inside --------------------------------------------------------------------------------------------
 
@@ -368,9 +366,7 @@ class AdminClient:
         waiting: str,
     ) -> dict[K, Future[V]]:
         """Run ``run`` on the worker. It returns, for each key, what gives its value or raises its refusal."""
-        timeout_s = checks.timeout_s(
-            "request_timeout", request_timeout, self._config.socket_timeout_ms / 1000
-        )
+        timeout_s = checks.timeout_s("request_timeout", request_timeout, self._connection.request_timeout_s)
         self._check_open()
         futures: dict[K, Future[V]] = {key: running_future() for key in keys}
         if not futures:
@@ -379,13 +375,11 @@ class AdminClient:
 
         def job() -> None:
             try:
-                # A daemon that was restarted since the last request: found out before there is anything to lose.
-                self._connection.check()
                 results = run(deadline)
                 self._is_connected = True
             except KafkaException as error:
                 self._notice_failure(error)
-                results = dict.fromkeys(futures, raiser(_timed_out(error, waiting)))
+                results = dict.fromkeys(futures, raiser(timed_out(error, waiting)))
             except Exception as error:  # a bug must reach the caller, not kill the worker
                 results = dict.fromkeys(futures, raiser(error))
             self._unanswered -= 1
@@ -415,14 +409,6 @@ class AdminClient:
         self._is_connected = False
         self._events.put(cause)
         self._events.put(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
-
-
-def _timed_out(error: KafkaException, waiting: str) -> KafkaException:
-    """A request that found no daemon is one that timed out waiting for it, as in librdkafka."""
-    cause: KafkaError = error.args[0]
-    if cause.code() not in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
-        return error
-    return KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{waiting}: Local: Timed out; {cause.str()}"))
 
 
 def _deleted(outcome: m.PartitionOutcome) -> DeletedRecords:

@@ -65,6 +65,8 @@ class Draft:
 
 def complete(draft: Draft) -> None:
     """Apply every rule. Raises KafkaException(_INVALID_ARG); ValueError for a consumer without group.id."""
+    if draft.kind != "consumer":
+        draft.imply("allow.auto.create.topics", True)
     if draft.kind == "producer":
         _complete_producer(draft)
     elif draft.kind == "consumer":
@@ -75,7 +77,6 @@ def complete(draft: Draft) -> None:
 
 
 def _complete_producer(draft: Draft) -> None:
-    draft.imply("allow.auto.create.topics", True)
     if draft.value("transactional.id") is not None:
         _complete_transactional(draft)
     _complete_idempotence(draft)

@@ -76,7 +76,7 @@ KEYS: tuple[Key, ...] = (
         "allow.auto.create.topics",
         False,
         "Whether using an unknown topic asks the daemon to create it (it must allow that as well). "
-        "For producers the default is true.",
+        "For producers and AdminClient the default is true.",
         effect="honoured",
     ),
     flag(

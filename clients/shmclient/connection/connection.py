@@ -25,6 +25,7 @@ from shmbroker.protocol.messages import (
 )
 from shmbroker.shm.table import PartitionTable
 from shmclient.connection.bootstrap import control_sockets, where_looked
+from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException, from_broker_error
 
 RECONNECT_INTERVAL_S = 0.02
@@ -42,9 +43,13 @@ class Connection:
     Args:
         bootstrap_servers: as configured; None or ``shm:...``.
         client_id: shown to operators.
+        request_timeout_s: how long a request may take that says no time of its own (socket.timeout.ms).
     """
 
-    def __init__(self, bootstrap_servers: str | None, client_id: str) -> None:
+    def __init__(
+        self, bootstrap_servers: str | None, client_id: str, request_timeout_s: float = 60.0
+    ) -> None:
+        self.request_timeout_s = request_timeout_s
         self._bootstrap = bootstrap_servers
         self._client_id = client_id
         self._lock = threading.RLock()
@@ -57,10 +62,21 @@ class Connection:
 
     # --- requests ------------------------------------------------------------------------------------------
 
+    def deadline(self, timeout_s: float) -> Deadline:
+        """When a call of the application must be over: after ``timeout_s``, or ``request_timeout_s`` if that is negative.
+
+        Raises:
+            TypeError: for anything but a number.
+        """
+        deadline = Deadline(timeout_s)
+        return Deadline(self.request_timeout_s) if timeout_s < 0 else deadline
+
     def request(self, body: RequestBody, reply_type: type[R], timeout_s: float) -> R:
         """Send ``body`` and return its reply, connecting first where need be.
 
-        A daemon that is not there is looked for until ``timeout_s`` is over; at least once.
+        A daemon that is not there is looked for until ``timeout_s`` is over; at least once. A request that was not sent
+        as a whole, over a connection whose daemon was gone already, is sent again over a new one; one that was sent and not
+        answered only where it may be carried out twice.
 
         Raises:
             KafkaException: _TRANSPORT when no daemon answers or the connection is lost, _TIMED_OUT when it does not
@@ -76,9 +92,13 @@ class Connection:
         deadline = time.monotonic() + timeout_s
         with self._lock:
             while True:
+                is_reused = self._channel is not None
                 channel = self._connect(deadline)
+                was_sent = False
                 try:
-                    reply = self._exchange(channel, body, deadline)
+                    correlation_id = self._send(channel, body, deadline)
+                    was_sent = True
+                    reply = self._receive(channel, correlation_id, deadline)
                     if isinstance(reply, Failure):
                         raise KafkaException(KafkaError(reply.code, reply.message))
                     if not isinstance(reply, reply_type):
@@ -92,16 +112,22 @@ class Connection:
                     ) from None
                 except ChannelClosedError as error:
                     self.disconnect()
-                    if time.monotonic() >= deadline or fd_count == 0 and not _is_repeatable(body):
+                    if not was_sent and is_reused:
+                        continue
+                    if time.monotonic() >= deadline or (was_sent and not _is_repeatable(body)):
                         raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from None
                 except BaseException as error:
                     if not isinstance(error, KafkaException):
                         self.disconnect()  # Ctrl-C: the answer that is on its way belongs to nobody
                     raise
 
-    def _exchange(self, channel: Channel[Request, Response], body: RequestBody, deadline: float) -> object:
+    def _send(self, channel: Channel[Request, Response], body: RequestBody, deadline: float) -> int:
         correlation_id = next(self._correlation_ids)
         channel.send(Request(correlation_id, body), timeout_s=max(0.0, deadline - time.monotonic()))
+        return correlation_id
+
+    @staticmethod
+    def _receive(channel: Channel[Request, Response], correlation_id: int, deadline: float) -> object:
         while True:
             response = channel.receive(max(0.001, deadline - time.monotonic()))
             # -1 answers a frame the daemon could not read; it closes the connection next.
@@ -149,7 +175,8 @@ class Connection:
 
     def _greet(self, channel: Channel[Request, Response]) -> HelloReply:
         hello = Hello(PROTOCOL_VERSION, self._client_id, f"shmclient {__version__}")
-        reply = self._exchange(channel, hello, time.monotonic() + 5.0)
+        deadline = time.monotonic() + 5.0
+        reply = self._receive(channel, self._send(channel, hello, deadline), deadline)
         if isinstance(reply, Failure):
             self.disconnect()
             raise KafkaException(KafkaError(reply.code, reply.message))

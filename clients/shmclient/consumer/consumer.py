@@ -23,7 +23,7 @@ from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.message import Message
 from shmclient.metadata import ClusterMetadata
-from shmclient.metadata.fetch import fetch_cluster_metadata
+from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
 from shmclient.remote import hand_over
 from shmclient.topic_partition import OFFSET_INVALID, OFFSET_STORED, TopicPartition
 
@@ -58,7 +58,9 @@ class Consumer:
         self._config = config
         self._pid = os.getpid()
         self._is_closed = False
-        self._connection = Connection(config.bootstrap_servers, config.client_id)
+        self._connection = Connection(
+            config.bootstrap_servers, config.client_id, config.socket_timeout_ms / 1000
+        )
         self._events: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._link = Link(self._connection, self._note_error)
         self._offsets = Offsets(config, self._connection)
@@ -456,7 +458,8 @@ class Consumer:
             KafkaException: _TIMED_OUT when no daemon answers within ``timeout`` seconds.
         """
         self._check_usable()
-        return self._offsets.committed(self._checked(partitions), _timeout_s(timeout))
+        deadline = self._connection.deadline(timeout)
+        return self._offsets.committed(self._checked(partitions), deadline.remaining_s())
 
     # --- the log -------------------------------------------------------------------------------------------
 
@@ -478,7 +481,7 @@ class Consumer:
                 return OFFSET_INVALID, OFFSET_INVALID
             figures = self._fetcher.figures(assigned)
             return figures.log_start, self._fetcher.end_of(figures)
-        return self._watermarks.offsets(tp, _timeout_s(timeout))
+        return self._watermarks.offsets(tp, self._connection.deadline(timeout))
 
     def offsets_for_times(
         self, partitions: list[TopicPartition], timeout: float = -1
@@ -493,17 +496,28 @@ class Consumer:
         wanted = self._checked(partitions)
         if not wanted:
             raise _failed("Failed to get offsets", KafkaError._INVALID_ARG)
-        return [self._watermarks.offset_for_time(tp, _timeout_s(timeout)) for tp in wanted]
+        deadline = self._connection.deadline(timeout)
+        return [self._watermarks.offset_for_time(tp, deadline) for tp in wanted]
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
         """Metadata of one topic or all.
 
         Raises:
-            KafkaException: _TRANSPORT when no daemon answers within ``timeout`` seconds.
+            KafkaException: _TRANSPORT when no daemon answers within ``timeout`` seconds (-1: ``socket.timeout.ms``).
         """
-        if self._is_closed:
-            raise RuntimeError("Handle has been closed")
-        return fetch_cluster_metadata(self._connection, topic, timeout, allow_auto_create=False)
+        self._check_handle()
+        return fetch_cluster_metadata(
+            self._connection, topic, timeout, allow_auto_create=self._config.allow_auto_create_topics
+        )
+
+    def cluster_id(self, timeout: float = -1) -> str:
+        """The cluster's id.
+
+        Raises:
+            KafkaException: _TIMED_OUT when no daemon answers within ``timeout`` seconds (-1: ``socket.timeout.ms``).
+        """
+        self._check_handle()
+        return fetch_cluster_id(self._connection, timeout)
 
     # --- the end -------------------------------------------------------------------------------------------
 
@@ -542,6 +556,10 @@ class Consumer:
                 f"this consumer belongs to process {self._pid}: a forked child must make its own"
             )
 
+    def _check_handle(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("Handle has been closed")
+
     @staticmethod
     def _checked(partitions: Any) -> list[TopicPartition]:
         if not isinstance(partitions, list):
@@ -579,8 +597,3 @@ def _take_ready(ready: deque[Message], count: int) -> list[Message]:
 
 def _failed(what: str, code: int) -> KafkaException:
     return KafkaException(KafkaError(code, f"{what}: {KafkaError(code).str()}"))
-
-
-def _timeout_s(timeout: float) -> float:
-    """Daemons on this host answer in milliseconds or are not there: for ever means 5 s."""
-    return 5.0 if timeout < 0 else float(timeout)

@@ -19,33 +19,33 @@ class Watermarks:
         self._connection = connection
         self._committed_only = config.isolation_level == "read_committed"
 
-    def offsets(self, tp: TopicPartition, timeout_s: float) -> tuple[int, int]:
+    def offsets(self, tp: TopicPartition, deadline: Deadline) -> tuple[int, int]:
         """(first offset, offset after the last readable one).
 
         Raises:
             KafkaException: _UNKNOWN_PARTITION, _ALL_BROKERS_DOWN.
         """
-        info = self._locate(tp, timeout_s, "Failed to get watermark offsets")
+        info = self._locate(tp, deadline, "Failed to get watermark offsets")
         table = self._connection.table()
         low = look_up_offset(table, info, tp, EARLIEST, self._committed_only)
         high = look_up_offset(table, info, tp, LATEST, self._committed_only)
         return low.offset, high.offset
 
-    def offset_for_time(self, tp: TopicPartition, timeout_s: float) -> TopicPartition:
+    def offset_for_time(self, tp: TopicPartition, deadline: Deadline) -> TopicPartition:
         """The first offset at or after the timestamp ``tp.offset``; OFFSET_END where there is none.
 
         Raises:
             KafkaException: _UNKNOWN_PARTITION, _ALL_BROKERS_DOWN.
         """
-        info = self._locate(tp, timeout_s, "Failed to get offsets")
+        info = self._locate(tp, deadline, "Failed to get offsets")
         found = look_up_offset(self._connection.table(), info, tp, tp.offset, self._committed_only)
         if found.offset < 0:
             return TopicPartition(tp.topic, tp.partition, OFFSET_END)
         return TopicPartition(tp.topic, tp.partition, found.offset, leader_epoch=found.leader_epoch)
 
-    def _locate(self, tp: TopicPartition, timeout_s: float, purpose: str) -> PartitionInfo:
+    def _locate(self, tp: TopicPartition, deadline: Deadline, purpose: str) -> PartitionInfo:
         try:
-            found = describe_partitions(self._connection, [tp], Deadline(timeout_s))
+            found = describe_partitions(self._connection, [tp], deadline)
         except KafkaException as error:
             cause = error.args[0]
             code = KafkaError._ALL_BROKERS_DOWN if cause.code() == ErrorCode._TRANSPORT else cause.code()

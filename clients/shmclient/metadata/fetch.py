@@ -12,8 +12,7 @@ from shmbroker.protocol.messages import (
     TopicInfo,
 )
 from shmclient.connection import Connection
-from shmclient.deadline import Deadline
-from shmclient.errors import KafkaError
+from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata.cluster import BrokerMetadata, ClusterMetadata, PartitionMetadata, TopicMetadata
 
 
@@ -23,7 +22,7 @@ def fetch_cluster_metadata(
     """The cluster with `topic`, or with all topics when None.
 
     A topic that cannot be described is listed with its error. `allow_auto_create` lets the daemon create an
-    unknown one if it is so configured (auto.create.topics.enable). `timeout_s`: negative waits for ever.
+    unknown one if it is so configured (auto.create.topics.enable). `timeout_s`: negative is `socket.timeout.ms`.
 
     Raises:
         KafkaException: _TRANSPORT when no daemon answers, _TIMED_OUT when it does not answer in time.
@@ -31,7 +30,7 @@ def fetch_cluster_metadata(
     """
     if topic is not None and not isinstance(topic, str):
         raise TypeError(f"argument 1 must be str or None, not {type(topic).__name__}")
-    deadline = Deadline(timeout_s)
+    deadline = connection.deadline(timeout_s)
     cluster = connection.request(DescribeCluster(), DescribeClusterReply, deadline.remaining_s())
     request = DescribeTopics(None if topic is None else [topic], allow_auto_create and topic is not None)
     described = connection.request(request, DescribeTopicsReply, deadline.remaining_s())
@@ -47,6 +46,27 @@ def fetch_cluster_metadata(
         orig_broker_id=answering.id,
         orig_broker_name=str(answering),
     )
+
+
+def fetch_cluster_id(connection: Connection, timeout_s: float) -> str:
+    """The cluster's id. `timeout_s`: negative is `socket.timeout.ms`.
+
+    Raises:
+        KafkaException: _TIMED_OUT when no daemon answers in time.
+    """
+    deadline = connection.deadline(timeout_s)
+    try:
+        return connection.request(DescribeCluster(), DescribeClusterReply, deadline.remaining_s()).cluster_id
+    except KafkaException as error:
+        raise timed_out(error, "Failed to retrieve cluster id") from None
+
+
+def timed_out(error: KafkaException, waiting: str) -> KafkaException:
+    """A request that found no daemon is one that timed out waiting for it, as in librdkafka."""
+    cause: KafkaError = error.args[0]
+    if cause.code() not in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+        return error
+    return KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{waiting}: Local: Timed out; {cause.str()}"))
 
 
 def _topic(info: TopicInfo) -> TopicMetadata:

@@ -18,7 +18,7 @@ from shmclient.connection import Connection
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
-from shmclient.metadata.fetch import fetch_cluster_metadata
+from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
 from shmclient.producer.background import Background
 from shmclient.producer.packed import PACKED_BYTES, check_packed, pieces
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
@@ -75,7 +75,9 @@ class Producer:
         )
         self._sender = Sender(config, lock, self._reports)
         self._topics = self._sender.topics
-        self._connection = Connection(config.bootstrap_servers, config.client_id)
+        self._connection = Connection(
+            config.bootstrap_servers, config.client_id, config.socket_timeout_ms / 1000
+        )
         self._background = Background(config, self._connection, self._sender)
         self._small_bytes = min(SMALL_BYTES, config.message_max_bytes - RECORD_OVERHEAD_BYTES)
         self._finalizer = weakref.finalize(self, _abandon, self._sender, self._background, self._pid)
@@ -453,18 +455,21 @@ class Producer:
         """Metadata of one topic or all; asking for one that is missing creates it where that is allowed.
 
         Raises:
-            KafkaException: _TRANSPORT when no daemon answers within ``timeout`` seconds.
+            KafkaException: _TRANSPORT when no daemon answers within ``timeout`` seconds (-1: ``socket.timeout.ms``).
         """
         self._check_handle()
-        return fetch_cluster_metadata(self._connection, topic, timeout, allow_auto_create=True)
+        return fetch_cluster_metadata(
+            self._connection, topic, timeout, allow_auto_create=self._config.allow_auto_create_topics
+        )
 
-    def cluster_id(self, timeout: float = -1) -> str | None:
-        """The daemon's cluster id; None when no daemon answers within ``timeout`` seconds."""
+    def cluster_id(self, timeout: float = -1) -> str:
+        """The cluster's id.
+
+        Raises:
+            KafkaException: _TIMED_OUT when no daemon answers within ``timeout`` seconds (-1: ``socket.timeout.ms``).
+        """
         self._check_handle()
-        try:
-            return self.list_topics(timeout=timeout).cluster_id
-        except KafkaException:
-            return None
+        return fetch_cluster_id(self._connection, timeout)
 
     # --- the end -------------------------------------------------------------------------------------------
 

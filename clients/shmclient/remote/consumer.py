@@ -206,9 +206,8 @@ class RemoteConsumer(Consumer):
         metadata: ClusterMetadata = ask(self._kafka.list_topics, topic, timeout)
         return metadata
 
-    def cluster_id(self, timeout: float = -1) -> str | None:
-        """The cluster's id; None when no broker answers within ``timeout`` seconds."""
-        cluster_id: str | None = call(self._kafka.cluster_id, timeout)
+    def cluster_id(self, timeout: float = -1) -> str:
+        cluster_id: str = call(self._kafka.cluster_id, timeout)
         return cluster_id
 
     def set_sasl_credentials(self, username: str, password: str) -> None:

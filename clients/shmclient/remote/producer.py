@@ -196,8 +196,8 @@ class RemoteProducer(Producer):
         metadata: ClusterMetadata = ask(self._kafka.list_topics, topic, timeout)
         return metadata
 
-    def cluster_id(self, timeout: float = -1) -> str | None:
-        cluster_id: str | None = ask(self._kafka.cluster_id, timeout)
+    def cluster_id(self, timeout: float = -1) -> str:
+        cluster_id: str = ask(self._kafka.cluster_id, timeout)
         return cluster_id
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
