@@ -135,7 +135,8 @@ class Producer:
                 self._produce_checked(topic, value, key, partition, None, timestamp, headers)
                 return
         else:
-            self._produce_checked(topic, value, key, partition, callback or on_delivery, timestamp, headers)
+            chosen = on_delivery if callback is None else callback
+            self._produce_checked(topic, value, key, partition, chosen, timestamp, headers)
             return
         if len(queue.rows) >= self._sender.threshold:
             self._pump(queue)
@@ -180,7 +181,7 @@ class Producer:
     def produce_batch(
         self,
         topic: str,
-        messages: Iterable[Mapping[str, Any]] | None = None,
+        messages: list[dict[str, Any]] | None = None,
         partition: int = -1,
         on_delivery: DeliveryCallback | None = None,
         callback: DeliveryCallback | None = None,
@@ -206,28 +207,29 @@ class Producer:
             KafkaException: MSG_SIZE_TOO_LARGE for a value of the column over ``message.max.bytes``.
             TypeError, ValueError: for columns of another type or of different lengths.
         """
-        chosen = callback or on_delivery
+        chosen = on_delivery if callback is None else callback
         if value_offsets is not None:
             return self._produce_packed(topic, values, value_offsets, keys, partition, chosen)
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
         queued = 0
-        for message in messages or ():
+        for message in check_messages(messages):
+            own = message.get("callback")
             try:
                 self.produce(
                     topic,
                     message.get("value"),
                     message.get("key"),
                     message.get("partition", partition),
-                    message.get("callback") or chosen,
+                    chosen if own is None else own,
                     timestamp=message.get("timestamp", 0),
                     headers=message.get("headers"),
                 )
                 queued += 1
             except KafkaException as error:
-                message["_error"] = error.args[0]  # type: ignore[index]
+                message["_error"] = error.args[0]
             except BufferError:
-                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)  # type: ignore[index]
+                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
         return queued
 
     def _produce_column(
@@ -374,12 +376,13 @@ class Producer:
             sender.pump()
             was_full = sender.is_full()
             while reports.is_empty():
-                if was_full and not sender.is_full():
+                if was_full and sender.has_room_again():
                     break  # who polls with a full queue wants to go on producing
                 remaining_s = deadline.remaining_s()
                 if not remaining_s:
                     break
                 self._wait(remaining_s)
+                sender.pump()
         return reports.serve()
 
     def flush(self, timeout: float = -1) -> int:

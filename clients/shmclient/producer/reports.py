@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from shmbroker.records.builder import PackedColumn
 from shmclient.config.client_config import DeliveryCallback
 from shmclient.errors import KafkaError
-from shmclient.message import NO_TIMESTAMP, Message
+from shmclient.message import EVENT_TIMESTAMP, Message
 from shmclient.producer.batches import ProducerBatch
 from shmclient.producer.queues import CALLBACK, KEY, PARTITION, UNASSIGNED, VALUE, Row
 from shmclient.types import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
@@ -140,7 +140,7 @@ class Reports:
         for index, (value, key, callback) in enumerate(self._records(batch.rows)):
             if callback is None:
                 continue
-            timestamp = NO_TIMESTAMP
+            timestamp = EVENT_TIMESTAMP
             if error is None and append_time >= 0:
                 timestamp = (TIMESTAMP_LOG_APPEND_TIME, append_time)
             elif error is None:
@@ -165,7 +165,9 @@ class Reports:
             number = partition
             if number is None and not isinstance(rows, PackedColumn):
                 number = _partition_asked(rows[index])
-            message = Message(topic=topic, partition=number, key=key, value=value, error=error)
+            message = Message(
+                topic=topic, partition=number, key=key, value=value, timestamp=EVENT_TIMESTAMP, error=error
+            )
             yield callback, (error, message)
 
     def _records(self, rows: Rows) -> Iterator[tuple[Any, Any, DeliveryCallback | None]]:

@@ -33,7 +33,7 @@ from shmclient.producer.queues import Chunk, PartitionQueue, TopicQueue
 from shmclient.producer.reports import BatchReport, Reports, RowReport
 
 MAX_IN_FLIGHT = REMEMBERED_BATCHES
-BULK_BYTES = 192 * 1024
+BULK_BYTES = 384 * 1024
 """What a busy producer gathers before it deals and packs inline: batches of this size stay in the CPU's L2 cache from
 the join to the copy into the ring."""
 BULK_MAX_ROWS = 2000
@@ -137,6 +137,11 @@ class Sender:
             self.queued() >= self._config.queue_buffering_max_messages
             or self._queued_bytes >= self._max_bytes
         )
+
+    def has_room_again(self) -> bool:
+        """True when a quarter of the queue is free: who waited for room is let go on for more than one record."""
+        limit = self._config.queue_buffering_max_messages
+        return self.queued() <= limit - limit // 4 and self._queued_bytes <= self._max_bytes - self._max_bytes // 4
 
     # --- attachment and metadata ---------------------------------------------------------------------------
 
