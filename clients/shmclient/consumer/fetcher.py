@@ -19,7 +19,7 @@ from shmclient.errors import KafkaError, KafkaException
 from shmclient.message import Message
 from shmclient.topic_partition import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 512 * 1024
 """Bytes read from one partition before the next one has its turn: what fits the CPU's L2 cache between copying a batch
 out of the page cache and cutting it into values. ``max.partition.fetch.bytes`` lowers it."""
 LOCATE_RETRY_S = 0.1
