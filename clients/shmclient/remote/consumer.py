@@ -13,9 +13,9 @@ from shmclient.errors import KafkaError, KafkaException
 from shmclient.message import Message
 from shmclient.metadata import ClusterMetadata
 from shmclient.remote import forks
-from shmclient.remote.batches import batch_of, take_run
+from shmclient.remote.batches import batch_of
 from shmclient.remote.configuration import Settings, remote_configuration
-from shmclient.remote.unread import Unread
+from shmclient.remote.read_ahead import ReadAhead
 from shmclient.remote.values import ask, call, confluent, message_from, to_local, to_remote
 from shmclient.topic_partition import TopicPartition
 
@@ -39,7 +39,7 @@ class RemoteConsumer(Consumer):
         self._is_closed = False
         self._settings = Settings(given)
         self._kafka = call(confluent.Consumer, remote_configuration(given, address))
-        self._unread = Unread()
+        self._ahead = ReadAhead()
         forks.watch(self)
 
     # --- membership ----------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ class RemoteConsumer(Consumer):
 
     def unsubscribe(self) -> None:
         """Leave the group."""
-        self._unread.clear()
+        self._ahead.clear()
         call(self._kafka.unsubscribe)
 
     def memberid(self) -> str | None:
@@ -84,18 +84,18 @@ class RemoteConsumer(Consumer):
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         ask(self._kafka.assign, partitions)
-        self._unread.clear()
+        self._ahead.clear()
 
     def unassign(self) -> None:
         call(self._kafka.unassign)
-        self._unread.clear()
+        self._ahead.clear()
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         ask(self._kafka.incremental_assign, partitions)
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         ask(self._kafka.incremental_unassign, partitions)
-        self._unread.forget(partitions)
+        self._ahead.forget(partitions)
 
     def assignment(self) -> list[TopicPartition]:
         partitions: list[TopicPartition] = ask(self._kafka.assignment)
@@ -104,60 +104,74 @@ class RemoteConsumer(Consumer):
     # --- reading -------------------------------------------------------------------------------------------
 
     def poll(self, timeout: float = -1) -> Message | None:
-        if self._unread:
-            return self._unread.popleft()
+        if self._ahead:
+            return self._ahead.take()
         message = call(self._kafka.poll, timeout)
-        return None if message is None else message_from(message)
+        if message is None:
+            return None
+        translated = message_from(message)
+        if self._ahead.places:
+            self._ahead.pass_by([translated])
+        return translated
 
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
-        if self._unread:
-            count = min(num_messages, len(self._unread))
-            return [self._unread.popleft() for _ in range(count)]
-        return [message_from(message) for message in call(self._kafka.consume, num_messages, timeout)]
+        if self._ahead:
+            return [self._ahead.take() for _ in range(min(num_messages, len(self._ahead)))]
+        messages = [message_from(message) for message in call(self._kafka.consume, num_messages, timeout)]
+        if self._ahead.places:
+            self._ahead.pass_by(messages)
+        return messages
 
     def consume_batches(self, timeout: float = -1) -> Iterator[ConsumedBatch]:
         """As `Consumer.consume_batches`, but the columns are copies, made of the messages that librdkafka has ready.
 
-        While ``enable.auto.offset.store`` is on, automatic commits count what was read ahead for later batches as
-        processed; only :meth:`commit` and :meth:`close` take that back.
+        While ``enable.auto.offset.store`` is on, automatic commits count what was taken for batches as processed; only
+        :meth:`commit` and :meth:`close` take that back.
         """
         deadline = Deadline(timeout)
         while True:
-            if not self._unread:
+            if not self._ahead:
                 self._read_ahead(timeout if timeout < 0 else deadline.remaining_s())
-            if not self._unread:
+            if not self._ahead:
                 return
-            run = take_run(self._unread)
+            run = self._ahead.take_run()
             error = run[0].error()
             if error is None:
                 yield batch_of(run)
+                self._ahead.finish_run()
                 deadline = Deadline(timeout)
             elif error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
 
     def _read_ahead(self, timeout_s: float) -> None:
         """Wait for one message, then take along all that are ready."""
+        assigned = call(self._kafka.assignment)
+        before = {(tp.topic, tp.partition): tp.offset for tp in call(self._kafka.position, assigned)}
         message = call(self._kafka.poll, timeout_s)
         if message is not None:
-            self._unread.append(message_from(message))
-            self._unread.extend(map(message_from, call(self._kafka.consume, SWEEP_RECORDS - 1, 0)))
+            more = call(self._kafka.consume, SWEEP_RECORDS - 1, 0)
+            self._ahead.add(map(message_from, [message, *more]), before)
 
     # --- where it stands -----------------------------------------------------------------------------------
 
     def position(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         positions: list[TopicPartition] = ask(self._kafka.position, partitions)
-        unread = self._unread.first_offsets()
-        for tp in positions:
-            tp.offset = unread.get((tp.topic, tp.partition), tp.offset)
-        return positions
+        return [self._own_position(tp) for tp in positions]
+
+    def _own_position(self, tp: TopicPartition) -> TopicPartition:
+        place = self._ahead.places.get((tp.topic, tp.partition))
+        if place is None or place.position == tp.offset:
+            return tp
+        return TopicPartition(tp.topic, tp.partition, place.position)
 
     def seek(self, partition: TopicPartition) -> None:
         ask(self._kafka.seek, partition)
-        self._unread.forget([partition])
+        self._ahead.forget([partition])
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        for again in self._unread.forget(self._checked(partitions)) if self._unread else ():
-            ask(self._kafka.seek, again)
+        if self._ahead:
+            for again in self._ahead.put_back(self._checked(partitions)):
+                ask(self._kafka.seek, again)
         ask(self._kafka.pause, partitions)
 
     def resume(self, partitions: list[TopicPartition]) -> None:
@@ -172,7 +186,7 @@ class RemoteConsumer(Consumer):
         asynchronous: bool = True,
     ) -> list[TopicPartition] | None:
         wanted = self._offsets_given(message, offsets, "commit offsets for")
-        if wanted is None and self._unread and self._settings.flag("enable.auto.offset.store"):
+        if wanted is None and self._ahead.places and self._settings.flag("enable.auto.offset.store"):
             wanted = [tp for tp in self.position(self.assignment()) if tp.offset >= 0]
         given = {} if wanted is None else {"offsets": to_remote(wanted)}
         committed: list[TopicPartition] | None = ask(self._kafka.commit, asynchronous=asynchronous, **given)
@@ -219,20 +233,30 @@ class RemoteConsumer(Consumer):
     def close(self) -> None:
         """Leave the group and commit what was delivered (with ``enable.auto.commit``). Closing twice is fine."""
         if not self._is_closed:
-            self._take_back_unread()
+            self._take_back()
             call(self._kafka.close)
             self._is_closed = True
 
-    def _take_back_unread(self) -> None:
-        """Commit over what librdkafka stored for records that nobody has seen; it forgets that with the assignment."""
-        unread = self._unread.first_positions()
-        self._unread.clear()
-        if not unread or not all(
+    def _take_back(self) -> None:
+        """Commit over what librdkafka stored for records that do not count as delivered.
+
+        It would store and commit them again, had it not forgotten them with the assignment.
+        """
+        places = dict(self._ahead.places)
+        self._ahead.clear()
+        if not places or not all(
             map(self._settings.flag, ("enable.auto.commit", "enable.auto.offset.store"))
         ):
             return
         try:
-            call(self._kafka.unassign)
-            ask(self._kafka.commit, offsets=unread, asynchronous=False)
+            positions = ask(self._kafka.position, self.assignment())
+            behind = [
+                TopicPartition(tp.topic, tp.partition, places[tp.topic, tp.partition].resume_at)
+                for tp in positions
+                if (tp.topic, tp.partition) in places and places[tp.topic, tp.partition].resume_at < tp.offset
+            ]
+            if behind:
+                call(self._kafka.unassign)
+                ask(self._kafka.commit, offsets=behind, asynchronous=False)
         except KafkaException as error:
             log.warning("offsets were not committed at close: %s", error.args[0].str())

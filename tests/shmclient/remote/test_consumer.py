@@ -25,6 +25,8 @@ from shmclient.deserializing_consumer import DeserializingConsumer
 from shmclient.remote.consumer import RemoteConsumer
 
 TIMEOUT_S = 20.0
+FIRST_TRANSACTION_TIMEOUT_S = 60.0
+"""A busy machine needs its time to create and load the transaction log."""
 STANDS_ON_OTHERS = {"__iter__", "__enter__", "__exit__"}
 """What `Consumer` does by calling what is replaced."""
 
@@ -109,16 +111,11 @@ def test_iteration_yields_records_and_raises_errors(
 @pytest.mark.kafka
 def test_batches_hold_every_record_once(new_consumer: Callable[..., Consumer], filled: str) -> None:
     consumer = new_consumer(filled, 2, enable_partition_eof=True)
-    batches = []
-    for batch in consumer.consume_batches(TIMEOUT_S):
-        batches.append(batch)
-        if sum(map(len, batches)) == 200:
-            break
+    batches = list(consumer.consume_batches(1.0))
     assert numbers(batches) == {0: list(range(100)), 1: list(range(100))}
     assert {batch.topic for batch in batches} == {filled}
     assert sum(len(batch.messages()) for batch in batches) == 200
-    positions = consumer.position([TopicPartition(filled, 0), TopicPartition(filled, 1)])
-    assert [tp.offset for tp in positions] == [100, 100]
+    assert positions_in(consumer, filled) == [100, 100]
 
 
 @pytest.mark.kafka
@@ -127,7 +124,7 @@ def test_batches_keep_keys_headers_and_gaps(
 ) -> None:
     topic = new_topic()
     producer: Any = Producer(conf | {"transactional.id": topic})
-    producer.init_transactions(TIMEOUT_S)
+    producer.init_transactions(FIRST_TRANSACTION_TIMEOUT_S)
     for value in (b"a", b"b"):
         producer.begin_transaction()
         producer.produce(topic, value, b"k" + value, headers={"h": value}, timestamp=5)
@@ -163,28 +160,32 @@ def test_what_was_read_ahead_for_batches_is_handed_out_by_other_calls(
     assert sorted(seen) == [(partition, offset) for partition in (0, 1) for offset in range(100)]
 
 
-def read_ahead(consumer: Consumer) -> tuple[int, int]:
-    """Take one batch while records of the other partition are read ahead; (its partition, the other one)."""
+def read_ahead(consumer: Consumer) -> tuple[Any, int, int]:
+    """Take one batch while records of the other partition are read ahead; (the batches, its partition, the other one)."""
     deadline = time.monotonic() + TIMEOUT_S
     topic = consumer.assignment()[0].topic
     while time.monotonic() < deadline:
         consumer.assign([TopicPartition(topic, number, 0) for number in (0, 1)])
-        pause_for_prefetch(consumer, topic)
-        batch = next(iter(consumer.consume_batches(TIMEOUT_S)))
-        if consumer._unread:  # type: ignore[attr-defined]
-            return batch.partition, 1 - batch.partition
+        wait_until_known(consumer, topic)
+        batches = consumer.consume_batches(TIMEOUT_S)
+        taken = next(iter(batches)).partition
+        if (topic, 1 - taken) in consumer._ahead.places:  # type: ignore[attr-defined]
+            return batches, taken, 1 - taken
     raise AssertionError("both partitions never came at once")
 
 
-def pause_for_prefetch(consumer: Consumer, topic: str) -> None:
-    """Return when records of both partitions wait in the library's queue: its statistics would tell no sooner."""
+def wait_until_known(consumer: Consumer, topic: str) -> None:
+    """Return when a fetch of each partition was answered: it is likely then that records of both can be taken at once."""
     partitions = [TopicPartition(topic, number) for number in (0, 1)]
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
-        known = [consumer.get_watermark_offsets(tp, cached=True) for tp in partitions]
-        if all(high == 100 for _low, high in known):
+        if all(consumer.get_watermark_offsets(tp, cached=True)[1] == 100 for tp in partitions):
             return
         time.sleep(0.005)
+
+
+def positions_in(consumer: Consumer, topic: str) -> list[int]:
+    return [tp.offset for tp in consumer.position([TopicPartition(topic, number) for number in (0, 1)])]
 
 
 @pytest.mark.kafka
@@ -192,28 +193,36 @@ def test_positions_and_commits_do_not_count_what_was_read_ahead(
     new_consumer: Callable[..., Consumer], filled: str
 ) -> None:
     consumer = new_consumer(filled, 2, enable_auto_commit=False)
-    taken, ahead = read_ahead(consumer)
-    positions = consumer.position([TopicPartition(filled, number) for number in (0, 1)])
-    assert positions[ahead].offset == 0
-    assert positions[taken].offset > 0
+    batches, taken, ahead = read_ahead(consumer)
+    assert positions_in(consumer, filled) == [OFFSET_INVALID, OFFSET_INVALID]
+    with pytest.raises(KafkaException) as caught:
+        consumer.commit(asynchronous=False)
+    assert caught.value.args[0] == KafkaError._NO_OFFSET
+    while next(batches).partition != ahead:
+        pass
+    processed = positions_in(consumer, filled)
+    assert processed[taken] > 0
+    assert processed[ahead] == OFFSET_INVALID
     result = consumer.commit(asynchronous=False)
     assert result is not None
     assert {type(tp) for tp in result} == {TopicPartition}
-    assert committed(consumer, filled)[ahead] == 0
-    assert committed(consumer, filled)[taken] == positions[taken].offset
+    assert committed(consumer, filled) == processed
 
 
 @pytest.mark.kafka
-def test_closing_does_not_commit_what_was_read_ahead(
+def test_closing_commits_no_more_than_was_processed(
     new_consumer: Callable[..., Consumer], filled: str
 ) -> None:
     group = f"group-of-{filled}"
     consumer = new_consumer(filled, 2, group_id=group, enable_auto_commit=True)
-    taken, ahead = read_ahead(consumer)
+    batches, taken, ahead = read_ahead(consumer)
+    while next(batches).partition != ahead:
+        pass
+    processed = positions_in(consumer, filled)
     consumer.close()
     after = committed(new_consumer(group_id=group), filled)
+    assert after[taken] == processed[taken] > 0
     assert after[ahead] == 0
-    assert after[taken] > 0
 
 
 @pytest.mark.kafka
@@ -222,7 +231,7 @@ def test_what_was_read_ahead_is_forgotten_with_its_place(
     how: str, new_consumer: Callable[..., Consumer], filled: str
 ) -> None:
     consumer = new_consumer(filled, 2)
-    taken, ahead = read_ahead(consumer)
+    _batches, taken, ahead = read_ahead(consumer)
     if how == "pause":
         consumer.pause([TopicPartition(filled, ahead)])
         assert all(m.partition() == taken for m in consumer.consume(200, 0.3))
@@ -298,7 +307,7 @@ def test_commits_are_reported_with_our_types(new_consumer: Callable[..., Consume
 @pytest.mark.kafka
 def test_offsets_are_stored_by_hand(new_consumer: Callable[..., Consumer], filled: str) -> None:
     consumer = new_consumer(filled, 2, enable_auto_offset_store=False, enable_auto_commit=False)
-    taken, ahead = read_ahead(consumer)
+    _batches, taken, ahead = read_ahead(consumer)
     consumer.store_offsets(offsets=[TopicPartition(filled, taken, 7)])
     consumer.commit(asynchronous=False)
     assert committed(consumer, filled)[taken] == 7

@@ -17,6 +17,8 @@ from shmclient.remote.producer import RemoteProducer
 from shmclient.serializing_producer import SerializingProducer
 
 TIMEOUT_S = 20.0
+FIRST_TRANSACTION_TIMEOUT_S = 60.0
+"""A busy machine needs its time to create and load the transaction log."""
 STANDS_ON_OTHERS = {"__bool__", "__enter__", "__exit__"}
 """What `Producer` does by calling what is replaced."""
 
@@ -214,7 +216,7 @@ def test_transactions_are_the_clusters(
 ) -> None:
     topic = new_topic()
     producer: Any = Producer(conf | {"transactional.id": topic})
-    producer.init_transactions(TIMEOUT_S)
+    producer.init_transactions(FIRST_TRANSACTION_TIMEOUT_S)
     for end in (producer.abort_transaction, producer.commit_transaction):
         producer.begin_transaction()
         producer.produce(topic, end.__name__)
