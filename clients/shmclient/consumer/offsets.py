@@ -95,12 +95,7 @@ class Offsets:
         except KafkaException as error:
             raise _commit_failed(error.args[0]) from None
         errors = {(o.topic, o.partition): o for o in reply.outcomes if o.code}
-        return [
-            partition_result(
-                tp.topic, tp.partition, tp.offset, error=_error_of(errors.get((tp.topic, tp.partition)))
-            )
-            for tp in real
-        ]
+        return [_result(tp, _error_of(errors.get((tp.topic, tp.partition)))) for tp in real]
 
     def commit_later(self, offsets: list[TopicPartition]) -> None:
         """Commit without waiting for a daemon that is away; ``on_commit`` hears of it from poll()."""
@@ -118,7 +113,7 @@ class Offsets:
                 error = failure.args[0]
                 if error.code() == KafkaError._TRANSPORT:
                     return
-                results = [partition_result(tp.topic, tp.partition, tp.offset, error=error) for tp in offsets]
+                results = [_result(tp, error) for tp in offsets]
             self._pending.popleft()
             if self._config.on_commit is not None:
                 self.events.append((self._config.on_commit, (error, results)))
@@ -187,6 +182,12 @@ class Offsets:
         key = TopicPartition(partition.topic, partition.number)
         partition.committed = self.committed([key], REQUEST_TIMEOUT_S)[0].offset
         return partition.committed
+
+
+def _result(asked: TopicPartition, error: KafkaError | None) -> TopicPartition:
+    """What became of a commit: as it was asked for, with its error."""
+    epoch = -1 if asked.leader_epoch is None else asked.leader_epoch
+    return partition_result(asked.topic, asked.partition, asked.offset, asked.metadata, epoch, error)
 
 
 def _error_of(outcome: Any) -> KafkaError | None:
