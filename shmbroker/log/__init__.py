@@ -1,5 +1,5 @@
 """A partition's log on disk: segments (one LMDB environment each) and those who write and read them.
 
-``segment`` is the descriptor of the file, ``environments`` opens each file once per process, ``writer`` is the broker's
-end, ``reader`` everybody else's, ``mapping`` makes views that outlive a read, ``times`` finds offsets by timestamp.
+``segment`` is the descriptor of the file, ``writer`` the broker's end, ``reader`` everybody else's. ``pages`` looks at a
+file without believing it, ``mapping`` makes views that outlive a read, ``verification`` says whether it can be written.
 """

@@ -1,35 +1,40 @@
 """Everybody else's end of a partition's log: batches from an offset on, straight out of the page cache.
 
-A reader needs the folder and the figures of the partition table, never the daemon. It holds one segment open, opens a
-read transaction only for as long as it collects batches, and so never pins pages.
+A reader needs the folder and the figures of the partition table, never the daemon. It holds one segment open, takes no
+lock and leaves no trace: see ``pages``.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-import lmdb
+from typing import TypeVar
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
-from shmbroker.log.environments import SegmentHandle, environments
-from shmbroker.log.mapping import SegmentMapper
-from shmbroker.log.segment import COPY_BELOW_BYTES, KEY, storage_error
+from shmbroker.log.mapping import SegmentWindows
+from shmbroker.log.pages import DamageError, PageReader, Value, read_at
+from shmbroker.log.segment import KEY, storage_error
 from shmbroker.records.batch import RecordBatch
+
+T = TypeVar("T")
 
 
 class LogReader:
-    """Reads the partition log in ``folder``. Not thread-safe."""
+    """Reads the partition log in ``folder``. Not thread-safe; a fork may go on with its copy."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._bases: list[int] = []
-        self._handle: SegmentHandle | None = None
-        self._mapper: SegmentMapper | None = None
         self._base = -1
+        self._path = folder
+        self._fd = -1
+        self._pages = PageReader(-1)
+        self._is_compacted: bool | None = None
+        """None: not looked up yet."""
+        self._windows: SegmentWindows | None = None
 
     def read(
         self,
@@ -43,29 +48,30 @@ class LogReader:
     ) -> list[RecordBatch]:
         """Batches that hold records from ``offset`` up to, not including, ``end_offset``.
 
-        The first batch may begin before ``offset``. At least one batch is returned when there is any, else as many as fit
-        ``max_bytes``; they are all of one segment.
+        The first batch may begin before ``offset``, or after it where records were deleted. At least one batch is
+        returned when there is any, else as many as fit ``max_bytes``; they are all of one segment.
 
         Args:
             end_offset: high watermark or last stable offset, as the partition table says.
-            active_base: the active segment, as the partition table said *before* ``end_offset`` was read.
-            anchored: batches are views of mappings of their own that live as long as they do; otherwise each is a copy.
+            active_base: the active segment, as the partition table said when or after ``end_offset`` was read.
+            anchored: batches are views of the mapped file, good for as long as anybody holds them (but touching one
+                after somebody cut the file short ends the process); otherwise each is a copy.
 
         Raises:
             BrokerError: KAFKA_STORAGE_ERROR naming file and offset when a batch or segment is damaged or missing.
         """
         while offset < end_offset:
             base = self._segment_for(offset, active_base)
-            if base is None:
-                return []
             batches = self._collect(offset, end_offset, max_bytes, check_crcs, anchored)
             if batches:
                 return batches
-            # Nothing here: compaction emptied the tail of this segment, the next one goes on.
-            following = bisect.bisect_right(self._bases, base)
-            if following == len(self._bases):
-                return []
-            offset = max(offset, self._bases[following])
+            if base == self._bases[-1] == self._list_bases()[-1]:
+                raise storage_error(self._path, f"offset {offset}", f"the log ends before {end_offset}")
+            # Compaction emptied the tail of this segment, the next one goes on.
+            following = self._bases[bisect.bisect_right(self._bases, base)]
+            if following > offset:
+                self._check_gap(offset, following)
+            offset = max(offset, following)
         return []
 
     def close(self) -> None:
@@ -73,93 +79,112 @@ class LogReader:
 
     # --- segments ------------------------------------------------------------------------------------------
 
-    def _segment_for(self, offset: int, active_base: int) -> int | None:
-        """Open the segment that holds ``offset``; None when the log has no segment at or below it."""
+    def _segment_for(self, offset: int, active_base: int) -> int:
+        """Open the segment that holds ``offset``, or else the first one after it."""
         bases = self._bases
         if not bases or active_base > bases[-1] or offset < bases[0]:
-            bases = self._bases = segment.list_base_offsets(self.folder)
-        index = bisect.bisect_right(bases, offset) - 1
-        if index < 0:
-            if not bases:
-                raise storage_error(self.folder, f"offset {offset}", "the partition has no segment")
-            index = 0
-        base = bases[index]
+            bases = self._list_bases()
+        base = _base_for(offset, bases)
         if base != self._base:
-            self._enter_segment(base)
+            try:
+                self._enter_segment(base)
+            except FileNotFoundError as error:
+                # Deleted since the folder was listed (delete_records): those below are gone too.
+                base = _base_for(offset, self._list_bases())
+                if base in bases and base <= offset:
+                    raise storage_error(self._path, f"offset {offset}", error) from error
+                return self._segment_for(offset, active_base)
         return base
 
+    def _list_bases(self) -> list[int]:
+        self._bases = segment.list_base_offsets(self.folder)
+        if not self._bases:
+            raise storage_error(self.folder, "the partition", "has no segment")
+        return self._bases
+
     def _enter_segment(self, base: int) -> None:
+        """Open a segment; FileNotFoundError when it is not there."""
         self._leave_segment()
-        self._handle = environments.acquire(self.folder / segment.file_name(base))
+        self._path = self.folder / segment.file_name(base)
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise storage_error(self._path, "cannot open segment", error) from error
         self._base = base
+        self._pages = PageReader(self._fd)
+        self._is_compacted = None
 
     def _leave_segment(self) -> None:
-        if self._mapper is not None:
-            self._mapper.close()
-            self._mapper = None
-        if self._handle is not None:
-            self._handle.release()
-            self._handle = None
+        self._windows = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
         self._base = -1
 
     # --- batches -------------------------------------------------------------------------------------------
 
+    def _walk(self, what: str, walk: Callable[[PageReader], T]) -> T:
+        try:
+            return self._pages.read(walk)
+        except (DamageError, OSError) as error:
+            raise storage_error(self._path, what, error) from error
+
     def _collect(
         self, offset: int, end_offset: int, max_bytes: int, check_crcs: bool, anchored: bool
     ) -> list[RecordBatch]:
-        handle = self._handle
-        assert handle is not None
-        batches: list[RecordBatch] = []
-        taken = 0
-        try:
-            with handle.environment.begin(buffers=True) as txn:
-                cursor = txn.cursor(handle.log)
-                found = cursor.set_range(KEY.pack(offset))
-                while found:
-                    key, value = cursor.item()
-                    batch = self._look_at(value, key, check_crcs, anchored)
-                    if batch.base_offset >= end_offset:
-                        break
-                    batches.append(batch)
-                    taken += len(value)
-                    if taken >= max_bytes:
-                        break
-                    found = cursor.next()
-        except lmdb.Error as error:
-            raise storage_error(handle.path, f"read at offset {offset}", error) from error
+        picked = self._walk(
+            f"read at offset {offset}", lambda pages: _pick(pages, offset, end_offset, max_bytes)
+        )
+        batches = []
+        expected = max(offset, self._base)
+        for last_offset, value in picked:
+            batch = self._look_at(last_offset, value, check_crcs, anchored)
+            if batch.base_offset > expected:
+                self._check_gap(expected, batch.base_offset)
+            if batch.base_offset >= end_offset:
+                break
+            batches.append(batch)
+            expected = last_offset + 1
         return batches
 
-    def _look_at(self, value: memoryview, key: memoryview, check_crcs: bool, anchored: bool) -> RecordBatch:
-        last_offset = KEY.unpack(key)[0]
-        assert self._handle is not None
-        data: Any = value
-        if anchored and len(value) >= COPY_BELOW_BYTES:
-            if self._mapper is None:
-                self._mapper = SegmentMapper(self._handle.path)
-            data = self._mapper.anchor(value)
-        else:
-            data = bytes(value)
+    def _check_gap(self, offset: int, following: int) -> None:
+        """Damage must not pass for records that compaction removed."""
+        if self._is_compacted is None:
+            rows = self._walk("meta table", lambda pages: list(pages.entries(segment.META, b"")))
+            self._is_compacted = any(key == segment.META_COMPACTED for key, _ in rows)
+        if not self._is_compacted:
+            raise storage_error(self._path, f"offset {offset}", f"the next batch begins at {following}")
+
+    def _look_at(self, last_offset: int, value: Value, check_crcs: bool, anchored: bool) -> RecordBatch:
         try:
-            batch = RecordBatch(data, check_crcs=check_crcs)
-        except BrokerError as error:
-            raise storage_error(
-                self._handle.path, f"batch that ends at offset {last_offset}", error
-            ) from error
+            batch = RecordBatch(self._bytes_of(value, anchored), check_crcs=check_crcs)
+        except (BrokerError, DamageError, OSError) as error:
+            raise storage_error(self._path, f"batch that ends at offset {last_offset}", error) from error
         if batch.last_offset != last_offset:
             raise storage_error(
-                self._handle.path,
+                self._path,
                 f"batch that ends at offset {last_offset}",
                 f"says it ends at {batch.last_offset}",
             )
         return batch
+
+    def _bytes_of(self, value: Value, anchored: bool) -> bytes | memoryview:
+        if isinstance(value, bytes):
+            return value
+        if not anchored:
+            return read_at(self._fd, value.size, value.position)
+        if self._windows is None:
+            self._windows = SegmentWindows(self._fd)
+        return self._windows.view(value.position, value.size)
 
     # --- time ----------------------------------------------------------------------------------------------
 
     def offset_for_time(self, timestamp_ms: int, log_start: int, end_offset: int) -> tuple[int, int] | None:
         """(offset, timestamp) of the first record in [log_start, end_offset) whose timestamp is at least
         ``timestamp_ms`` (ListOffsets, KIP-79); None when there is none."""
-        for base in self._bases_from(log_start):
-            self._enter_segment(base)
+        for base in self._each_segment(log_start):
             start = max(log_start, self._scan_start(timestamp_ms, base))
             for batch in self._scan(start, end_offset):
                 if _highest_time(batch) < timestamp_ms:
@@ -172,8 +197,7 @@ class LogReader:
     def max_timestamp(self, log_start: int, end_offset: int) -> tuple[int, int] | None:
         """(offset, timestamp) of the first record with the highest timestamp (ListOffsets -3, KIP-734)."""
         best: tuple[int, int] | None = None
-        for base in self._bases_from(log_start):
-            self._enter_segment(base)
+        for base in self._each_segment(log_start):
             for batch in self._scan(max(log_start, base), end_offset):
                 if best is not None and _highest_time(batch) <= best[1]:
                     continue
@@ -182,30 +206,57 @@ class LogReader:
                         best = offset, timestamp
         return best
 
-    def _bases_from(self, log_start: int) -> list[int]:
-        self._bases = segment.list_base_offsets(self.folder)
-        return self._bases[max(0, bisect.bisect_right(self._bases, log_start) - 1) :]
+    def _each_segment(self, log_start: int) -> Iterator[int]:
+        """Open one segment after the other, from the one that holds ``log_start`` on."""
+        bases = self._list_bases()
+        for base in bases[bases.index(_base_for(log_start, bases)) :]:
+            try:
+                self._enter_segment(base)
+            except FileNotFoundError:
+                continue  # deleted since the folder was listed
+            yield base
 
     def _scan_start(self, timestamp_ms: int, base: int) -> int:
         """Where to begin looking in the current segment: after the last index entry below the time asked for."""
-        handle = self._handle
-        assert handle is not None
-        try:
-            with handle.environment.begin() as txn:
-                cursor = txn.cursor(handle.times)
-                found = cursor.set_range(segment.time_key(timestamp_ms))
-                if cursor.prev() if found else cursor.last():
-                    after: int = KEY.unpack(cursor.value())[0] + 1
-                    return after
-        except lmdb.Error as error:
-            raise storage_error(handle.path, "time index", error) from error
-        return base
+        key = segment.time_key(timestamp_ms)
+        entry = self._walk("time index", lambda pages: pages.last_below(segment.TIMES, key))
+        if entry is None:
+            return base
+        last_offset = entry[1]
+        if not isinstance(last_offset, bytes) or len(last_offset) != KEY.size:
+            raise storage_error(self._path, "time index", "has an entry that is no offset")
+        after: int = KEY.unpack(last_offset)[0] + 1
+        return after
 
     def _scan(self, start: int, end_offset: int) -> Iterator[RecordBatch]:
         """Batches of the current segment from ``start`` on, a few at a time."""
-        while batches := self._collect(start, end_offset, 1 << 20, check_crcs=False, anchored=False):
+        while start < end_offset and (
+            batches := self._collect(start, end_offset, 1 << 20, check_crcs=False, anchored=False)
+        ):
             yield from batches
             start = batches[-1].last_offset + 1
+
+
+def _base_for(offset: int, bases: list[int]) -> int:
+    return bases[max(0, bisect.bisect_right(bases, offset) - 1)]
+
+
+def _pick(pages: PageReader, offset: int, end_offset: int, max_bytes: int) -> list[tuple[int, Value]]:
+    """(last offset, value) of the batches from ``offset`` on, up to one that may hold ``end_offset - 1``."""
+    picked: list[tuple[int, Value]] = []
+    taken, lowest = 0, offset
+    for key, value in pages.entries(segment.LOG, KEY.pack(offset)):
+        if len(key) != KEY.size:
+            raise DamageError(f"a key of {len(key)} bytes in the log table")
+        (last_offset,) = KEY.unpack(key)
+        if last_offset < lowest:
+            raise DamageError(f"offset {last_offset} where {lowest} or a higher one comes next")
+        picked.append((last_offset, value))
+        taken += len(value) if isinstance(value, bytes) else value.size
+        lowest = last_offset + 1
+        if taken >= max_bytes or lowest >= end_offset:
+            break
+    return picked
 
 
 def _highest_time(batch: RecordBatch) -> int:

@@ -20,28 +20,26 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Any, Final
-
-import lmdb
+from typing import Final
 
 from shmbroker.errors import BrokerError, ErrorCode
 
 SUFFIX: Final = ".mdb"
 LOCK_SUFFIX: Final = ".mdb-lock"
-TABLES: Final = (b"log", b"time", b"producers", b"aborted", b"meta")
-MAX_READERS: Final = 2048
-"""Reader slots of one segment: four times the clients a daemon admits, since a killed reader keeps its slot until the
-daemon reaps it; a slot costs 64 bytes of the lock file."""
-COPY_BELOW_BYTES: Final = 4096
-"""LMDB moves values that live inside a B-tree page (under about 2 KiB); from a page up a value has pages of its own that
-never change while the map is open."""
+LOG: Final = b"log"
+TIMES: Final = b"time"
+PRODUCERS: Final = b"producers"
+ABORTED: Final = b"aborted"
+META: Final = b"meta"
+TABLES: Final = (LOG, TIMES, PRODUCERS, ABORTED, META)
 
 KEY = struct.Struct(">Q")
 _TIME_BIAS = 1 << 63
 
 META_FORMAT: Final = b"format"
 META_LOG_START: Final = b"log_start"
-META_PARTITION: Final = b"partition"
+META_COMPACTED: Final = b"compacted"
+"""There in a segment that compaction made: only then may offsets be missing between its batches."""
 FORMAT_VERSION: Final = b"1"
 
 
@@ -72,31 +70,3 @@ def time_of(key: bytes) -> int:
 def storage_error(path: Path | str, what: str, error: Exception | str) -> BrokerError:
     """A KAFKA_STORAGE_ERROR that names the file."""
     return BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"{path}: {what}: {error}")
-
-
-def open_writable(path: Path, map_bytes: int) -> Any:
-    """Open or create the active segment. Not synced by LMDB: the flusher decides when to.
-
-    Raises:
-        BrokerError: KAFKA_STORAGE_ERROR when it is no segment or cannot be opened.
-    """
-    return _open(path, map_size=map_bytes, readonly=False, create=True, sync=False, metasync=False)
-
-
-def open_readable(path: Path) -> Any:
-    """Open a segment for reading, under LMDB's reader lock where the lock file can be written.
-
-    Raises:
-        BrokerError: KAFKA_STORAGE_ERROR as :func:`open_writable`; also when the file is not there.
-    """
-    # Map size 0: as large as the writer's map, so that the active segment can grow under the reader.
-    return _open(path, map_size=0, readonly=True, create=False)
-
-
-def _open(path: Path, **options: Any) -> Any:
-    try:
-        return lmdb.open(
-            str(path), subdir=False, max_dbs=len(TABLES), max_readers=MAX_READERS, writemap=False, **options
-        )
-    except (lmdb.Error, OSError) as error:
-        raise storage_error(path, "cannot open segment", error) from error

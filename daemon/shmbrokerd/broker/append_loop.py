@@ -26,7 +26,8 @@ ROUND_BYTES = 512 * 1024
 MIN_SHARE_BYTES = 64 * 1024
 """What each ring may give in a round however many there are: below this the commit costs more than the bytes."""
 AHEAD_BYTES = 4096
-"""Rounds smaller than this wake the readers before they append: a lone record is in the log when they are awake."""
+"""A round of one batch smaller than this wakes the readers before it appends: a lone record is in the log when they are
+awake. Where more is going on, readers that spin would only take processors from those who have work."""
 ACKS_ALL = -1
 KNOWN_ACKS = frozenset({0, 1, ACKS_ALL})
 
@@ -125,7 +126,7 @@ class AppendLoop:
                 size += len(frame.batch)
         # Only slots that are open: the others are numbers that a client made up.
         slots = taken.keys() & self.partitions.keys()
-        if size < AHEAD_BYTES:
+        if batches == 1 and size < AHEAD_BYTES:
             self._wake_consumers(slots)  # their processes wake up while the record is appended
         now_ms = time.time_ns() // 1_000_000
         answers: Answers = []
@@ -185,7 +186,7 @@ class AppendLoop:
         to_disk = partition.config.flush_on_ack
         held = [(p.session_id, c) for p, f, c, _ in staged if f.acks == ACKS_ALL and to_disk]
         if held:
-            self._flusher.request(partition.slot, partition.log.flusher(), held)
+            self._flusher.request(partition.slot, partition.log.flush, held)
         return [(p.session_id, c) for p, f, c, _ in staged if f.acks != ACKS_ALL or not to_disk]
 
     def _count(self, staged: list[Staged], size: int) -> None:
@@ -238,7 +239,8 @@ class AppendLoop:
                 [(session, c._replace(base_offset=-1, error=code)) for session, c in flushed.answers]
             )
             partition = self.partitions.get(flushed.slot)
-            if partition is not None:
+            # The slot may be another partition's by now, or its log opened anew.
+            if partition is not None and partition.log.flush == flushed.flush:
                 # After a failed fsync nobody knows what the disk holds: no more promises until it is opened anew.
                 partition.go_offline()
                 self._on_partition_fault(flushed.slot, flushed.error.message)

@@ -23,6 +23,7 @@ class Flushed(NamedTuple):
     """A finished flush: the answers it allows, as (session id, completion), or the error that forbids them."""
 
     slot: int
+    flush: Callable[[], None]
     answers: list[tuple[int, Completion]]
     error: BrokerError | None
 
@@ -94,7 +95,7 @@ class Flusher:
                 group.flush()
             except BrokerError as failure:
                 error = failure
-            self._finished.append(Flushed(slot, group.answers, error))
+            self._finished.append(Flushed(slot, group.flush, group.answers, error))
             with self._lock:
                 self._running.discard(slot)
                 if slot in self._waiting:

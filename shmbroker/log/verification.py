@@ -1,0 +1,100 @@
+"""Whether LMDB may be let loose on a segment: every page that appending will meet is looked at first.
+
+Appending goes down the right edge of the trees of batches and times, and anywhere in the small ones (producers, meta, the
+list of free pages). A damaged page among these would end the broker with an assertion, or let it write over live pages;
+found here it takes one partition offline. Readers check what they read themselves, so the rest is not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from itertools import pairwise
+
+from shmbroker.log import segment
+from shmbroker.log.pages import NO_ROOT, SUB_TREE, BigValue, DamageError, Page, PageReader, child_of, read_at
+
+_EDGE_TABLES = (segment.LOG, segment.TIMES)
+_FREE_LIST_KEY = "list of free pages"
+
+
+def check_writable(fd: int) -> None:
+    """Check what appending to the segment ``fd`` will meet; nobody may be writing it.
+
+    Raises:
+        DamageError: naming the page.
+        OSError: the file cannot be read.
+    """
+    PageReader(fd).read(_Check(fd).run)
+
+
+class _Check:
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._seen: set[int] = set()
+
+    def run(self, pages: PageReader) -> None:
+        meta = pages.meta
+        size, needed = os.fstat(self._fd).st_size, (meta.last_page + 1) * meta.page_bytes
+        if size < needed:
+            raise DamageError(f"cut short: {size} bytes of at least {needed}")
+        for table in segment.TABLES:
+            root = pages.root_of(table)
+            if root is not None:
+                self._tree(pages, root, 0, is_edge=table in _EDGE_TABLES)
+        self._tree(pages, meta.root, 0, flags=SUB_TREE)
+        if meta.free_root != NO_ROOT:
+            free = self._free_pages(pages, meta.free_root)
+            if not free.isdisjoint(self._seen):
+                raise DamageError(f"pages {sorted(free & self._seen)[:5]} are in use and free")
+
+    def _tree(
+        self, pages: PageReader, number: int, depth: int, *, is_edge: bool = False, flags: int = 0
+    ) -> list[tuple[bytes, bytes | BigValue]]:
+        """Check a tree, or only its right edge; returns the nodes of the leaves seen."""
+        page = pages.page(number, depth)
+        self._seen.add(number)
+        if page.is_leaf:
+            nodes = [pages.node(page, pointer, flags) for pointer in page.pointers]
+            self._check_order(page, [key for key, _ in nodes])
+            return nodes
+        children = [child_of(page, pointer) for pointer in page.pointers]
+        if any(not 2 <= child <= pages.meta.last_page for child in children):
+            raise DamageError(f"page {number} has children {children[:5]} of {pages.meta.last_page} pages")
+        nodes = []
+        for child in children[-1:] if is_edge else children:
+            nodes += self._tree(pages, child, depth + 1, is_edge=is_edge, flags=flags)
+        return nodes
+
+    @staticmethod
+    def _check_order(page: Page, keys: list[bytes]) -> None:
+        if any(low >= high for low, high in pairwise(keys)):
+            raise DamageError(f"page {page.number} has keys out of order")
+
+    def _free_pages(self, pages: PageReader, root: int) -> set[int]:
+        """Every page that LMDB may use again; each commit's list is a count and that many page numbers, falling."""
+        free: set[int] = set()
+        # These keys are native integers, in another order than their bytes.
+        for value in self._free_lists(pages, root, 0):
+            data = read_at(self._fd, value.size, value.position) if isinstance(value, BigValue) else value
+            if len(data) % 8 or not data:
+                raise DamageError(f"a {_FREE_LIST_KEY} of {len(data)} bytes")
+            count, *numbers = struct.unpack(f"<{len(data) // 8}Q", data)
+            numbers = numbers[:count]
+            falls = all(high > low for high, low in pairwise(numbers))
+            if len(numbers) != count or not falls:
+                raise DamageError(f"a {_FREE_LIST_KEY} that makes no sense")
+            if numbers and not 2 <= numbers[-1] <= numbers[0] <= pages.meta.last_page:
+                raise DamageError(f"free pages {numbers[-1]} to {numbers[0]} of {pages.meta.last_page}")
+            if not free.isdisjoint(numbers):
+                raise DamageError("pages that are free twice")
+            free.update(numbers)
+        return free
+
+    def _free_lists(self, pages: PageReader, number: int, depth: int) -> list[bytes | BigValue]:
+        page = pages.page(number, depth)
+        self._seen.add(number)
+        if page.is_leaf:
+            return [pages.node(page, pointer)[1] for pointer in page.pointers]
+        children = [child_of(page, pointer) for pointer in page.pointers]
+        return [value for child in children for value in self._free_lists(pages, child, depth + 1)]
