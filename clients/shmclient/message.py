@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Headers: TypeAlias = "list[tuple[str, bytes | None]]"
 Timestamp: TypeAlias = tuple[int, int]
 NO_TIMESTAMP: Timestamp = (TIMESTAMP_NOT_AVAILABLE, 0)
+"""Of a message that an application made."""
+EVENT_TIMESTAMP: Timestamp = (TIMESTAMP_NOT_AVAILABLE, -1)
+"""Of an event and of a record that was not delivered."""
 
 
 class _Fields(msgspec.Struct, gc=False, eq=False):

@@ -23,7 +23,9 @@ class ProducerBatch:
         "body",
         "count",
         "created_at",
+        "failures",
         "header",
+        "is_reported",
         "ordinal",
         "partition",
         "request_id",
@@ -50,6 +52,9 @@ class ProducerBatch:
         self.size = size
         self.sequence = sequence
         self.created_at = created_at
+        self.failures = 0
+        """Attempts that failed."""
+        self.is_reported = False
         self.request_id = 0
         self.ordinal = 0
         """Place in the order in which this producer packed its batches."""

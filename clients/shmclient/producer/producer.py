@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import operator
 import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 from shmbroker.records.builder import pack_column
 from shmclient.config import ClientConfig, merge_arguments, parse_config
@@ -19,21 +18,26 @@ from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
+from shmclient.producer.arguments import (
+    check_messages,
+    column_sizes,
+    to_bytes,
+    to_headers,
+    to_partition,
+    to_timestamp,
+)
 from shmclient.producer.background import Background
 from shmclient.producer.packed import PACKED_BYTES, check_packed, pieces
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
 from shmclient.producer.reports import Reports
-from shmclient.producer.sender import Sender
+from shmclient.producer.sender import SMALL_BYTES, Sender
 from shmclient.remote import hand_over
 
-SMALL_BYTES = 16 * 1024
-"""Values up to this size are counted against ``queue.buffering.max.kbytes`` when they are dealt out and not one by one."""
 RECORD_OVERHEAD_BYTES = 36
 """What librdkafka adds to key, value and headers before it compares with ``message.max.bytes``."""
 MAX_TOPIC_NAME_LENGTH = 512
 MAX_SLEEP_S = 0.05
 """Longest sleep for an answer: time-outs and a lost connection are looked after in between."""
-_INT32_MAX = 2**31 - 1
 
 log = logging.getLogger(__name__)
 RecordHeadersLike = Mapping[str, Any] | list[tuple[str, Any]]
@@ -74,7 +78,7 @@ class Producer:
             error_cb=config.error_cb,
         )
         self._sender = Sender(config, lock, self._reports)
-        self._topics = self._sender.topics
+        self._topics = self._sender.open_topics
         self._connection = Connection(
             config.bootstrap_servers, config.client_id, config.socket_timeout_ms / 1000
         )
@@ -157,23 +161,20 @@ class Producer:
         if callback is not None and not callable(callback):
             raise TypeError(f"delivery callback must be callable, not {type(callback).__name__}")
         row = (
-            _to_bytes(value, 2),
-            _to_bytes(key, 3),
-            _to_int32(partition),
-            operator.index(timestamp),
-            _to_headers(headers),
+            to_bytes(value, 2),
+            to_bytes(key, 3),
+            to_partition(partition),
+            to_timestamp(timestamp),
+            to_headers(headers),
             callback,
         )
-        if not -(2**63) <= row[3] < 2**63:
-            raise OverflowError("timestamp does not fit into 64 bits")
         self._check_destination(queue, row[2])
         size = row_size(row)
         limit = self._config.message_max_bytes
         if size + RECORD_OVERHEAD_BYTES > limit:
             raise _too_large(size, topic, limit)
         sender = self._sender
-        if sender.is_full():
-            self._make_room()
+        self._make_room(1, size)
         queue.append(row)
         if size > SMALL_BYTES or len(queue.rows) >= sender.threshold:
             self._pump(queue)
@@ -241,35 +242,25 @@ class Producer:
         callback: DeliveryCallback | None,
     ) -> int:
         self._check_open()
-        if isinstance(values, bytes | bytearray | memoryview | str):
-            raise TypeError(
-                "values must be a sequence of bytes or None; one object with all of them needs value_offsets"
-            )
+        sizes = column_sizes(values, keys)
         queue = self._topic(topic)
         self._check_destination(queue, partition)
-        if not values:
+        if not sizes:
             return 0
-        if keys is not None and len(keys) != len(values):
-            raise ValueError(f"{len(values)} values and {len(keys)} keys")
-        for name, column in (("values", values), ("keys", keys or ())):
-            wrong = set(map(type, column)) - {bytes, type(None)}
-            if wrong:
-                raise TypeError(f"{name} must be bytes or None, not {wrong.pop().__name__}")
-        largest = max(len(value) for value in values if value is not None) if any(values) else 0
+        largest = max(sizes)
         if largest + RECORD_OVERHEAD_BYTES > self._config.message_max_bytes:
             raise _too_large(largest, topic, self._config.message_max_bytes)
-        sender = self._sender
-        if sender.queued() + len(values) > self._config.queue_buffering_max_messages or sender.is_full():
-            self._make_room(len(values))
+        self._make_room(len(sizes), sum(sizes))
+        has_null = 0 in sizes and None in values
         rows: Iterable[Row] = values
-        if keys is not None or partition != UNASSIGNED or callback is not None or None in values:
+        if keys is not None or partition != UNASSIGNED or callback is not None or has_null:
             column = keys if keys is not None else [None] * len(values)
             rows = [
                 (value, key, partition, 0, None, callback) for value, key in zip(values, column, strict=True)
             ]
         queue.rows.extend(rows)
         self._pump(queue)
-        return len(values)
+        return len(sizes)
 
     def _produce_packed(
         self,
@@ -297,8 +288,7 @@ class Producer:
         if largest + RECORD_OVERHEAD_BYTES > config.message_max_bytes:
             raise _too_large(largest, topic, config.message_max_bytes)
         count = len(bounds) - 1
-        if sender.queued() + count > config.queue_buffering_max_messages or sender.is_full():
-            self._make_room(count)
+        self._make_room(count, bounds[-1] - bounds[0])
         with sender.lock:
             for start, stop in pieces(
                 bounds, min(config.batch_size, PACKED_BYTES), config.batch_num_messages
@@ -317,25 +307,37 @@ class Producer:
                     KafkaError._INVALID_ARG, "Local: Invalid argument or configuration (topic name too long)"
                 )
             with self._sender.lock:
-                queue = self._topics.setdefault(name, TopicQueue(name))
+                queue = self._sender.topic(name)
         return queue
 
-    @staticmethod
-    def _check_destination(queue: TopicQueue, partition: int) -> None:
+    def _check_destination(self, queue: TopicQueue, partition: int) -> None:
         if partition < UNASSIGNED or (queue.partitions and partition >= len(queue.partitions)):
             raise _unable(
                 KafkaError._UNKNOWN_PARTITION,
                 f"Local: Unknown partition ({queue.name} [{partition}]; the topic has {len(queue.partitions)})",
             )
         if queue.refused is not None:
-            raise _unable(KafkaError._UNKNOWN_TOPIC, f"Local: Unknown topic ({queue.name})")
+            self._raise_refused(queue)
 
-    def _make_room(self, count: int = 1) -> None:
-        """Look whether answers came in meanwhile. Raises BufferError when there is no room all the same."""
+    def _raise_refused(self, queue: TopicQueue) -> NoReturn:
+        """The daemon would not have this topic when it was last asked; ask again, for the next record."""
+        with self._sender.lock:
+            queue.is_stale = True
+        self._background.start()
+        self._background.nudge()
+        refused: KafkaError = queue.refused
+        if refused.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise _unable(KafkaError._UNKNOWN_TOPIC, f"Local: Unknown topic ({queue.name})")
+        raise _unable(refused.code(), refused.str())
+
+    def _make_room(self, count: int, size: int) -> None:
+        """Raise BufferError unless ``count`` records of together ``size`` bytes fit in, counting answers that came meanwhile."""
         sender = self._sender
+        if sender.has_room(count, size):
+            return
         with sender.lock:
             sender.pump()
-            if sender.is_full() or sender.queued() + count > self._config.queue_buffering_max_messages:
+            if not sender.has_room(count, size):
                 self._background.start()
                 raise BufferError("Local: Queue full")
 
@@ -508,51 +510,6 @@ def _unable(code: int, text: str) -> KafkaException:
 def _too_large(size: int, topic: str, limit: int) -> KafkaException:
     text = f"Broker: Message size too large ({size} bytes for {topic}, message.max.bytes={limit})"
     return _unable(KafkaError.MSG_SIZE_TOO_LARGE, text)
-
-
-def _to_bytes(data: Any, position: int) -> bytes | None:
-    if data is None or type(data) is bytes:
-        return data
-    if isinstance(data, str):
-        return data.encode()
-    if isinstance(data, bytes):
-        return bytes(data)
-    if isinstance(data, bytearray | memoryview):
-        raise TypeError(f"argument {position} must be read-only bytes-like object, not {type(data).__name__}")
-    raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}")
-
-
-def _to_int32(number: Any) -> int:
-    value = operator.index(number)
-    if value > _INT32_MAX:
-        raise OverflowError("signed integer is greater than maximum")
-    return value
-
-
-def _to_headers(headers: Any) -> list[tuple[str, bytes | None]] | None:
-    if headers is None:
-        return None
-    if isinstance(headers, Mapping):
-        pairs: Any = list(headers.items())
-    elif isinstance(headers, list):
-        pairs = headers
-    else:
-        raise TypeError(
-            f"expected headers to be dict or list of (key, value) tuples, not {type(headers).__name__}"
-        )
-    checked = []
-    for pair in pairs:
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TypeError("Headers are expected to be a list of (key, value) tuples")
-        name, content = pair
-        if isinstance(content, str):
-            content = content.encode()
-        elif content is not None and not isinstance(content, bytes):
-            raise TypeError(
-                "expected header value to be None, binary, or unicode string, not " + type(content).__name__
-            )
-        checked.append((str(name), content))
-    return checked
 
 
 def _abandon(sender: Sender, background: Background, pid: int) -> None:

@@ -152,6 +152,8 @@ class TopicQueue:
 
     __slots__ = (
         "append",
+        "counted_bytes",
+        "counted_rows",
         "is_stale",
         "max_message_bytes",
         "name",
@@ -160,6 +162,8 @@ class TopicQueue:
         "refused_at",
         "rows",
         "sticky",
+        "sticky_left",
+        "sticky_until",
         "tag",
         "topic_id",
         "waiting_since",
@@ -169,14 +173,19 @@ class TopicQueue:
         self.name = name
         self.rows: list[Row] = []
         self.append: Callable[[Row], None] = self.rows.append
+        self.counted_rows = self.counted_bytes = 0
+        """How many of ``rows`` were weighed, while they wait for the topic to be described, and what they weigh."""
         self.partitions: list[PartitionQueue] = []
         self.topic_id = ""
         self.tag = 0
         """Goes with every batch: see :func:`shmbroker.shm.ring.topic_tag`."""
         self.is_stale = False
-        """The daemon does not know the partitions under these slots: they are asked for again."""
+        """What is known of the topic does not hold, or is not enough: it is asked for again."""
         self.max_message_bytes = 0
         self.sticky = -1
+        """The partition for rows without a key, ``sticky_left`` more bytes of them and until ``sticky_until``."""
+        self.sticky_left = 0
+        self.sticky_until = 0.0
         self.refused: Any = None
         """The error the daemon has for this topic, if it has one."""
         self.refused_at = 0.0
@@ -188,4 +197,13 @@ class TopicQueue:
         count = len(self.rows)
         rows = self.rows[:count]
         del self.rows[:count]
+        self.counted_rows = self.counted_bytes = 0
         return rows
+
+    def weigh_rows(self) -> int:
+        """Bytes of the rows that came in since the last call, for a topic whose rows cannot be dealt out yet."""
+        fresh = self.rows[self.counted_rows :]
+        size = sum(sizes_of(fresh)) if fresh else 0
+        self.counted_rows += len(fresh)
+        self.counted_bytes += size
+        return size

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import sys
 import threading
 import time
 
@@ -29,7 +30,7 @@ from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, error_text, from_broker_error
 from shmclient.producer.batches import ProducerBatch, make_batch
 from shmclient.producer.dealer import Dealer
-from shmclient.producer.queues import Chunk, PartitionQueue, TopicQueue
+from shmclient.producer.queues import Chunk, PartitionQueue, Row, TopicQueue
 from shmclient.producer.reports import BatchReport, Reports, RowReport
 
 MAX_IN_FLIGHT = REMEMBERED_BATCHES
@@ -39,6 +40,10 @@ the join to the copy into the ring."""
 BULK_MAX_ROWS = 2000
 SINGLE_OVERHEAD_BYTES = 64
 """What the columns of a batch of one record take beside its key, value and headers, generously."""
+
+SMALL_BYTES = 16 * 1024
+"""Keys and values up to this size may be queued without being weighed at once."""
+LARGEST_UNWEIGHED = 2 * SMALL_BYTES
 
 IDLE_S = 1.0
 """Longest sleep with nothing to do. What produce() sends meanwhile wakes nobody, so this is also how late a record of a
@@ -69,6 +74,8 @@ class Sender:
         self.lock = lock
         self.reports = reports
         self.topics: dict[str, TopicQueue] = {}
+        self.open_topics: dict[str, TopicQueue] = {}
+        """Those among them that the daemon has not refused: produce() takes records for them without a look."""
         self.producer_id = -1
         self.threshold = 1
         """Rows of a topic at which produce() deals and sends inline: 1 while nothing waits."""
@@ -83,12 +90,11 @@ class Sender:
         self._queued_bytes = 0
         self._config = config
         self._codec = _CODECS[config.compression_type]
-        self._acks = 1 if config.acks > 0 else config.acks
+        self._acks = config.acks
         self._linger_s = config.linger_ms / 1000
         self._delivery_timeout_s = config.delivery_timeout_ms / 1000 if config.delivery_timeout_ms else 1e9
-        self._retry_backoff_s = config.retry_backoff_ms / 1000
+        self._max_rows = config.queue_buffering_max_messages or sys.maxsize
         self._max_bytes = config.queue_buffering_max_kbytes * 1024
-        self._dealer = Dealer(config.partitioner)
         self._attachment: ProducerAttachment | None = None
         self._in_flight: dict[int, ProducerBatch] = {}
         self._request_id = 0
@@ -97,6 +103,12 @@ class Sender:
         """Partitions with anything to send, oldest first."""
         self._flushes = 0
         self._batch_bytes = min(config.batch_size, BULK_BYTES)
+        self._dealer = Dealer(
+            config.partitioner,
+            sticky_linger_s=config.sticky_partitioning_linger_ms / 1000,
+            sticky_bytes=config.batch_size,
+            has_own_generator=config.enable_random_seed,
+        )
         self._row_bytes = 100
         """Running guess of a row's size."""
 
@@ -133,14 +145,15 @@ class Sender:
         return deadline
 
     def is_full(self) -> bool:
-        return (
-            self.queued() >= self._config.queue_buffering_max_messages
-            or self._queued_bytes >= self._max_bytes
-        )
+        return self.queued() >= self._max_rows or self._queued_bytes >= self._max_bytes
+
+    def has_room(self, count: int, size: int) -> bool:
+        """True when ``count`` more records of together ``size`` bytes may be queued."""
+        return self.queued() + count <= self._max_rows and self._queued_bytes + size <= self._max_bytes
 
     def has_room_again(self) -> bool:
         """True when a quarter of the queue is free: who waited for room is let go on for more than one record."""
-        limit = self._config.queue_buffering_max_messages
+        limit = self._max_rows
         return self.queued() <= limit - limit // 4 and self._queued_bytes <= self._max_bytes - self._max_bytes // 4
 
     # --- attachment and metadata ---------------------------------------------------------------------------
@@ -163,7 +176,10 @@ class Sender:
         self._attachment = None
         for batch in sorted(self._in_flight.values(), key=lambda batch: batch.request_id):
             batch.partition.in_flight -= 1
-            self._retry_later(batch, 0.0)
+            if self._may_retry(batch):
+                self._retry_later(batch, 0.0)
+            else:
+                self._fail(batch, KafkaError(KafkaError._TRANSPORT))
         self._in_flight.clear()
 
     def abandon(self) -> None:
@@ -199,13 +215,10 @@ class Sender:
         if topic is None:
             return
         if info.code:
-            topic.refused = KafkaError(info.code, info.message or error_text(info.code))
-            topic.refused_at = now + self._retry_backoff_s
-            if info.code == ErrorCode.UNKNOWN_TOPIC_OR_PART:
-                self._drop_partitions(topic, 0, topic.refused)
-                topic.is_stale = False
+            self._note_refusal(topic, KafkaError(info.code, info.message or error_text(info.code)), now)
             return
         topic.refused = None
+        self.open_topics[topic.name] = topic
         topic.is_stale = False
         topic.max_message_bytes = info.max_message_bytes
         is_same = topic.topic_id == info.topic_id
@@ -220,6 +233,22 @@ class Sender:
             else:
                 topic.partitions.append(PartitionQueue(topic, partition.partition, partition.slot))
 
+    def _note_refusal(self, topic: TopicQueue, error: KafkaError, now: float) -> None:
+        topic.refused = error
+        topic.refused_at = now + self._config.retry_backoff_ms / 1000
+        if error.code() == ErrorCode.UNKNOWN_TOPIC_OR_PART:
+            self._drop_partitions(topic, 0, error)
+        if not topic.partitions:
+            topic.is_stale = False
+            self.open_topics.pop(topic.name, None)
+
+    def topic(self, name: str) -> TopicQueue:
+        """The queue of a topic, made when it is named for the first time."""
+        topic = self.topics.get(name)
+        if topic is None:
+            topic = self.topics[name] = self.open_topics[name] = TopicQueue(name)
+        return topic
+
     # --- the pump ------------------------------------------------------------------------------------------
 
     def pump(self) -> None:
@@ -229,6 +258,8 @@ class Sender:
             for topic in self.topics.values():
                 if topic.rows and topic.partitions:
                     self._deal(topic)
+                elif topic.rows:
+                    self._queued_bytes += topic.weigh_rows()
             self._send()
             self.threshold = self._next_threshold()
             # Rows appended since the dealing above saw the old threshold: nobody else would look at them.
@@ -244,7 +275,7 @@ class Sender:
         self._flushes -= 1
 
     def _deal(self, topic: TopicQueue) -> None:
-        unknown = self._dealer.deal(topic, topic.take_rows())
+        unknown = self._dealer.deal(topic, self._take_rows(topic))
         self._note_dealt(topic)
         if unknown:
             error = KafkaError(KafkaError._UNKNOWN_PARTITION)
@@ -268,7 +299,8 @@ class Sender:
     def _next_threshold(self) -> int:
         if not self._active:
             return 1
-        room = self._config.queue_buffering_max_messages - self.queued()
+        # Rows that are not dealt yet weigh nothing so far: there may be as many as fit in at their largest.
+        room = min(self._max_rows - self.queued(), (self._max_bytes - self._queued_bytes) // LARGEST_UNWEIGHED)
         bulk = min(BULK_MAX_ROWS, max(16, BULK_BYTES // max(1, self._row_bytes)))
         return max(1, min(bulk, room // max(1, len(self.topics))))
 
@@ -348,6 +380,10 @@ class Sender:
         size = sum(chunk.size for chunk in chunks)
         self.waiting_rows -= count
         self._row_bytes = max(1, size // count)
+        if self._acks > 1:
+            text = f"{error_text(ErrorCode.INVALID_REQUIRED_ACKS)}: acks={self._acks} is not 0, 1 or all"
+            self._refuse(partition, chunks, KafkaError(ErrorCode.INVALID_REQUIRED_ACKS, text))
+            return None
         if count == 1 and size + SINGLE_OVERHEAD_BYTES > topic.max_message_bytes:
             self._refuse_large(partition, chunks[0])
             return None
@@ -381,7 +417,6 @@ class Sender:
         partition.in_flight += 1
         if self._acks == 0:
             self._report(batch, None, -1, None)
-            batch.rows = ()
         return True
 
     # --- answers -------------------------------------------------------------------------------------------
@@ -408,9 +443,8 @@ class Sender:
 
     def _succeed(self, batch: ProducerBatch, completion: Completion) -> None:
         self._forget(batch)
-        if self._acks:
-            offset = completion.base_offset if completion.base_offset >= 0 else None
-            self._report(batch, offset, completion.append_time, None)
+        offset = completion.base_offset if completion.base_offset >= 0 else None
+        self._report(batch, offset, completion.append_time, None)
 
     def _fail(self, batch: ProducerBatch, error: KafkaError) -> None:
         self._forget(batch)
@@ -423,6 +457,9 @@ class Sender:
     def _report(
         self, batch: ProducerBatch, base_offset: int | None, append_time: int, error: KafkaError | None
     ) -> None:
+        if batch.is_reported:
+            return  # with acks=0, as soon as it was handed over
+        batch.is_reported = True
         latency_s = time.monotonic() - batch.created_at
         self.reports.push(BatchReport(batch, base_offset, append_time, error, latency_s))
 
@@ -451,7 +488,21 @@ class Sender:
                 self._fail(batch, topic.refused or KafkaError(KafkaError._UNKNOWN_PARTITION))
                 return
             topic.is_stale = True
-        self._retry_later(batch, time.monotonic() + self._retry_backoff_s)
+        if self._may_retry(batch):
+            self._retry_later(batch, time.monotonic() + self._backoff_s(batch.failures))
+        else:
+            self._fail(batch, self._explain(batch, code))
+
+    def _may_retry(self, batch: ProducerBatch) -> bool:
+        """Count a failed attempt; False when it was the last one (``retries``)."""
+        batch.failures += 1
+        return batch.failures <= self._config.retries
+
+    def _backoff_s(self, failures: int) -> float:
+        """The pause after so many failures in a row (KIP-580): it doubles up to ``retry.backoff.max.ms``."""
+        config = self._config
+        longest = max(config.retry_backoff_ms, config.retry_backoff_max_ms)
+        return min(longest, config.retry_backoff_ms << min(failures - 1, 30)) / 1000
 
     def _retry_later(self, batch: ProducerBatch, retry_at: float) -> None:
         partition = batch.partition
@@ -514,7 +565,11 @@ class Sender:
     def drop_rows(self, topic: TopicQueue, error: KafkaError) -> None:
         """Report rows that were not dealt out."""
         topic.waiting_since = None
-        self.reports.push(RowReport(topic.name, None, topic.take_rows(), error))
+        self.reports.push(RowReport(topic.name, None, self._take_rows(topic), error))
+
+    def _take_rows(self, topic: TopicQueue) -> list[Row]:
+        self._queued_bytes -= topic.counted_bytes
+        return topic.take_rows()
 
     def _drop_partitions(self, topic: TopicQueue, first: int, error: KafkaError) -> None:
         """Partitions from ``first`` on are no more: report what waits for them."""
