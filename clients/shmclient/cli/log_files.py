@@ -1,23 +1,25 @@
-"""Batches of segment files, read offline: no daemon, no lock taken, nothing written.
+"""Batches of segment files, read offline: no daemon, no lock, nothing written.
 
 The tree of a segment says which batches were committed. Where it cannot be read (a file cut short, a damaged page) the
-file is scanned for batches instead: they describe themselves, and their CRC tells whether they are whole.
+file is searched for batches instead: they describe themselves, and their CRC tells whether they are whole.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from shmbroker.errors import BrokerError
 from shmbroker.log import segment
+from shmbroker.log.pages import DamageError, PageReader, Value, read_at
 from shmbroker.records.layout import (
     HEADER_BYTES,
     MAGIC,
+    MAX_BATCH_BYTES,
     Header,
     check_crc,
     check_stamp,
@@ -25,10 +27,14 @@ from shmbroker.records.layout import (
 )
 from shmclient.cli.exit_codes import CliError, ExitCode
 
+WALK_ENTRIES = 256
+"""Batches looked up at a time: few enough that a daemon's commits do not overtake a walk again and again."""
+SEARCH_BYTES = 16 * 1024 * 1024
+
+_LOG_TABLE = segment.TABLES[0]
 _MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 _LENGTH_AT = 36
 _PARTITION_FOLDER = re.compile(r".+-\d+")
-_LOCK_NAME = ".lock"
 
 
 class FoundBatch(NamedTuple):
@@ -38,6 +44,9 @@ class FoundBatch(NamedTuple):
     header: Header | None
     data: bytes
     damage: str
+
+
+# --- which files -------------------------------------------------------------------------------------------
 
 
 def find_segments(path: Path) -> list[Path]:
@@ -68,76 +77,50 @@ def _segments_in(folder: Path) -> list[Path]:
     return [folder / segment.file_name(base) for base in segment.list_base_offsets(folder)]
 
 
+# --- what is in them ---------------------------------------------------------------------------------------
+
+
 def read_batches(path: Path) -> Iterator[FoundBatch | str]:
-    """Every batch of one segment by offset, and a line of text for damage that is of no batch."""
-    size = path.stat().st_size
+    """Every batch of one segment by offset, and a line of text for damage that is of no batch.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    last_key = -1
     try:
-        environment = _open(path)
-    except (BrokerError, OSError) as error:
-        yield f"cannot be opened as a segment: {_reason(error)}"
-        yield from _scan(path)
-        return
-    try:
-        needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        if needed > size:
-            # LMDB would read beyond the end of the file: a SIGBUS.
-            yield f"cut short: {size} bytes of at least {needed}"
-            yield from _scan(path)
-            return
-        yield from _walk(path, environment)
+        for found in _committed(fd):
+            last_key = found.key
+            yield found
+    except DamageError as error:
+        yield str(error)
+        yield "looking for whole batches in the file instead"
+        yield from _search(fd, last_key)
     finally:
-        environment.close()
+        os.close(fd)
 
 
-def _reason(error: Exception) -> str:
-    return error.message if isinstance(error, BrokerError) else str(error)
+def _committed(fd: int) -> Iterator[FoundBatch]:
+    pages = PageReader(fd)
+    next_key = 0
+    while True:
+        entries = pages.read(_walk_from(segment.KEY.pack(next_key)))
+        for key_bytes, value in entries:
+            if len(key_bytes) != segment.KEY.size:
+                raise DamageError(f"a key of {len(key_bytes)} bytes in the log")
+            (key,) = segment.KEY.unpack(key_bytes)
+            if key < next_key:
+                raise DamageError(f"offset {key} comes after {next_key - 1}")
+            next_key = key + 1
+            yield _examine(
+                key, value if isinstance(value, bytes) else read_at(fd, value.size, value.position)
+            )
+        if len(entries) < WALK_ENTRIES:
+            return
 
 
-def _open(path: Path) -> Any:
-    """Under LMDB's reader lock while a daemon writes here, since it reuses tree pages; without any lock otherwise."""
-    import lmdb
-
-    options: dict[str, Any] = {"subdir": False, "readonly": True, "create": False, "max_dbs": 8}
-    if _is_live(path) and path.with_name(path.name + "-lock").exists():
-        # The lock file may belong to another user: then look without it.
-        with contextlib.suppress(lmdb.Error):
-            return lmdb.open(str(path), lock=True, **options)
-    try:
-        return lmdb.open(str(path), lock=False, **options)
-    except lmdb.Error as error:
-        raise segment.storage_error(path, "cannot open segment", error) from None
-
-
-def _is_live(path: Path) -> bool:
-    """True when the lock file of the data dir around ``path`` names a process that runs."""
-    for folder in path.absolute().parents[:3]:
-        try:
-            pid = int((folder / _LOCK_NAME).read_bytes()[:20])
-            os.kill(pid, 0)
-        except (OSError, ValueError) as error:
-            if isinstance(error, PermissionError):
-                return True
-            continue
-        return True
-    return False
-
-
-def _walk(path: Path, environment: Any) -> Iterator[FoundBatch | str]:
-    import lmdb
-
-    try:
-        table = environment.open_db(b"log", create=False)
-        with environment.begin() as txn:
-            for key, value in txn.cursor(table):
-                if len(key) == segment.KEY.size:
-                    yield _examine(segment.KEY.unpack(key)[0], value)
-                else:
-                    yield f"a key of {len(key)} bytes in the log table"
-    except lmdb.NotFoundError:
-        yield "has no log table: not a segment, or one that was never committed to"
-    except lmdb.Error as error:
-        yield f"its tree cannot be read: {error}"
-        yield from _scan(path)
+def _walk_from(start: bytes) -> Callable[[PageReader], list[tuple[bytes, Value]]]:
+    return lambda pages: list(islice(pages.entries(_LOG_TABLE, start), WALK_ENTRIES))
 
 
 def _examine(key: int, data: bytes) -> FoundBatch:
@@ -150,24 +133,47 @@ def _examine(key: int, data: bytes) -> FoundBatch:
         check_crc(header, data)
     except BrokerError as error:
         return FoundBatch(key, header, data, error.message)
-    damage = "" if header.last_offset == key else f"filed under offset {key} but ends at {header.last_offset}"
+    damage = "" if header.last_offset == key else f"ends at {header.last_offset} and is filed under {key}"
     return FoundBatch(key, header, data, damage)
 
 
-def _scan(path: Path) -> Iterator[FoundBatch | str]:
-    """Whole batches anywhere in the file, one for each offset: some may be copies that the tree had moved."""
-    yield "looking for whole batches in the file instead"
-    contents = path.read_bytes()
-    found: dict[int, FoundBatch] = {}
-    at = contents.find(_MAGIC_BYTES)
-    while at >= 0:
-        length = int.from_bytes(contents[at + _LENGTH_AT : at + _LENGTH_AT + 4], "little")
+# --- without a tree ----------------------------------------------------------------------------------------
+
+
+def _search(fd: int, after: int) -> Iterator[FoundBatch]:
+    """Whole batches anywhere in the file that end beyond offset ``after``, one for each offset: some may be copies that
+    the tree had moved, or may never have been committed."""
+    places: dict[int, tuple[int, int]] = {}
+    end = os.fstat(fd).st_size
+    at = _next_magic(fd, 0, end)
+    while at is not None:
+        found = _whole_batch_at(fd, at, end)
         following = at + 1
-        if HEADER_BYTES <= length <= len(contents) - at:
-            batch = _examine(-1, contents[at : at + length])
-            if batch.header is not None and "CRC" not in batch.damage:
-                found[batch.header.last_offset] = batch._replace(key=batch.header.last_offset, damage="")
-                following = at + length
-        at = contents.find(_MAGIC_BYTES, following)
-    for _offset, batch in sorted(found.items()):
-        yield batch
+        if found is not None:
+            assert found.header is not None
+            if found.header.last_offset > after:
+                places[found.header.last_offset] = at, found.header.length
+            following = at + found.header.length
+        at = _next_magic(fd, following, end)
+    for last_offset, (position, length) in sorted(places.items()):
+        yield _examine(last_offset, read_at(fd, length, position))
+
+
+def _next_magic(fd: int, start: int, end: int) -> int | None:
+    while start < end:
+        block = os.pread(fd, SEARCH_BYTES, start)
+        index = block.find(_MAGIC_BYTES)
+        if index >= 0:
+            return start + index
+        start += max(1, len(block) - len(_MAGIC_BYTES) + 1)
+    return None
+
+
+def _whole_batch_at(fd: int, at: int, end: int) -> FoundBatch | None:
+    start = os.pread(fd, HEADER_BYTES, at)
+    length = int.from_bytes(start[_LENGTH_AT : _LENGTH_AT + 4], "little")
+    if not HEADER_BYTES <= length <= min(end - at, MAX_BATCH_BYTES):
+        return None
+    found = _examine(-1, read_at(fd, length, at))
+    is_whole = found.header is not None and found.damage.startswith("ends at")
+    return found if is_whole else None
