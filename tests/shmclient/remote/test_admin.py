@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -68,6 +69,13 @@ def only(futures: dict[Any, Future[Any]]) -> Any:
     return future.result(TIMEOUT_S)
 
 
+def await_retention(admin: Any, resource: ConfigResource, value: str) -> None:
+    """A change of the controller reaches the broker a moment later."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while only(admin.describe_configs([resource]))["retention.ms"].value != value:
+        assert time.monotonic() < deadline, f"retention.ms never became {value}"
+
+
 def test_nothing_of_the_local_admin_client_is_left() -> None:
     assert public(AdminClient) - public(RemoteAdminClient) == STANDS_ON_OTHERS
 
@@ -110,7 +118,11 @@ def test_topics_live_their_whole_life(admin: Any, new_topic: Callable[..., str])
     assert type(caught.value.args[0]) is KafkaError
     assert caught.value.args[0] == KafkaError.TOPIC_ALREADY_EXISTS
     assert only(admin.create_partitions([NewPartitions(topic, 3)], operation_timeout=10)) is None
-    described = only(admin.describe_topics(TopicCollection([topic]), include_authorized_operations=True))
+    deadline = time.monotonic() + TIMEOUT_S
+    described = None
+    while described is None or len(described.partitions) < 3:
+        assert time.monotonic() < deadline
+        described = only(admin.describe_topics(TopicCollection([topic]), include_authorized_operations=True))
     assert type(described) is TopicDescription
     assert type(described.topic_id) is Uuid
     assert AclOperation.READ in described.authorized_operations
@@ -131,14 +143,14 @@ def test_configurations_are_read_and_changed(admin: Any, new_topic: Callable[...
     assert next(iter(futures)) is resource  # found under the very object that was asked for
     entries = futures[resource].result(TIMEOUT_S)
     assert {type(each) for each in entries.values()} == {ConfigEntry}
-    assert entries["retention.ms"].value == "5000"
+    await_retention(admin, resource, "5000")
     assert {type(each) for each in entries["retention.ms"].synonyms.values()} == {ConfigEntry}
     with pytest.warns(DeprecationWarning, match="alter_configs") as heard:
         assert only(admin.alter_configs([ConfigResource("topic", topic, {"retention.ms": "7000"})])) is None
     assert [warning.filename for warning in heard] == [__file__]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert only(admin.describe_configs([resource]))["retention.ms"].value == "7000"
+        await_retention(admin, resource, "7000")
 
 
 @pytest.mark.kafka

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from shmclient import (
@@ -57,6 +59,16 @@ def refusal(call: Any, *args: Any, **kwargs: Any) -> str:
     return f"no error, {result!r}"
 
 
+def settled(call: Callable[[], Any], is_settled: Callable[[Any], bool]) -> Any:
+    """What a call returns once a change has reached every part of a cluster."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        result = call()
+        if is_settled(result) or time.monotonic() > deadline:
+            return result
+        time.sleep(0.01)
+
+
 def record(message: Message) -> tuple[Any, ...]:
     fields = (message.topic(), message.partition(), message.offset(), message.key(), message.value())
     return *fields, message.headers(), message.timestamp(), message.error(), len(message)
@@ -71,7 +83,10 @@ def administer() -> None:
     show(refusal(admin.create_topics([NewTopic("bad name", 1, 1)])["bad name"].result))
     show(refusal(admin.delete_topics(["missing"])["missing"].result))
     show(admin.create_partitions([NewPartitions(TOPIC, 3)])[TOPIC].result())
-    described = admin.describe_topics(TopicCollection([TOPIC]))[TOPIC].result()
+    described = settled(
+        lambda: admin.describe_topics(TopicCollection([TOPIC]))[TOPIC].result(),
+        lambda description: len(description.partitions) == 3,
+    )
     show(
         described.name,
         described.is_internal,
@@ -81,7 +96,10 @@ def administer() -> None:
     entry = ConfigEntry("max.message.bytes", "2000000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource("topic", TOPIC, incremental_configs=[entry])
     show(admin.incremental_alter_configs([resource])[resource].result())
-    entries = admin.describe_configs([resource])[resource].result()
+    entries = settled(
+        lambda: admin.describe_configs([resource])[resource].result(),
+        lambda found: found["max.message.bytes"].value == "2000000",
+    )
     for name in ("max.message.bytes", "retention.ms", "cleanup.policy"):
         found = entries[name]
         show(found, found.source, found.is_default, found.is_read_only, found.is_sensitive)
