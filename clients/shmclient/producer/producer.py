@@ -27,6 +27,7 @@ from shmclient.producer.arguments import (
     to_timestamp,
 )
 from shmclient.producer.background import Background
+from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.packed import PACKED_BYTES, check_packed, pieces
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
 from shmclient.producer.reports import Reports
@@ -70,7 +71,7 @@ class Producer:
         """Fresh state: at construction, and in a forked child."""
         config = self._config
         self._pid = os.getpid()
-        lock = threading.Condition(threading.RLock())
+        lock = GuardedCondition()
         self._reports = Reports(
             lock,
             on_delivery=config.on_delivery,
@@ -427,14 +428,13 @@ class Producer:
             sender.lock.wait(timeout_s)
             return
         sender.waiters += 1
-        background.leave_answers()
-        sender.lock.release()
         try:
-            is_disturbed = attachment.sleep_unless(
-                attachment.completions.has_entries, min(timeout_s, MAX_SLEEP_S)
-            )
+            background.leave_answers()
+            with sender.lock.given_up:
+                is_disturbed = attachment.sleep_unless(
+                    attachment.completions.has_entries, min(timeout_s, MAX_SLEEP_S)
+                )
         finally:
-            sender.lock.acquire()
             sender.waiters -= 1
         if is_disturbed:  # the connection wants to be looked at, which is the thread's business
             background.nudge()

@@ -117,21 +117,19 @@ class Reports:
 
     def _expand(self) -> None:
         """Turn the next report into calls, once the ones before it were made."""
-        if self._calls:
-            return
-        if self._errors and self._error_cb is not None:
-            self._calls.append((self._error_cb, (self._errors.popleft(),)))
-            return
-        try:
-            report = self._queue.popleft()
-        except IndexError:
+        if self._calls or self.is_empty():
             return
         with self._lock:
+            if self._errors and self._error_cb is not None:
+                self._calls.append((self._error_cb, (self._errors.popleft(),)))
+                return
+            try:
+                report = self._queue.popleft()
+            except IndexError:
+                return
             self.waiting -= len(_rows_of(report))
-        make = (
-            self._calls_of_batch(report) if isinstance(report, BatchReport) else self._calls_of_rows(report)
-        )
-        self._calls.extend(make)
+            make = self._calls_of_batch if isinstance(report, BatchReport) else self._calls_of_rows
+            self._calls.extend(make(report))  # type: ignore[operator]
 
     def _calls_of_batch(self, report: BatchReport) -> Iterator[Call]:
         batch, base_offset, append_time, error, latency = report

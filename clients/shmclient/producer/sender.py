@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import itertools
 import sys
-import threading
 import time
 
 from shmbroker.errors import BrokerError, ErrorCode
@@ -30,6 +29,7 @@ from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, error_text, from_broker_error
 from shmclient.producer.batches import ProducerBatch, make_batch
 from shmclient.producer.dealer import Dealer
+from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.queues import Chunk, PartitionQueue, Row, TopicQueue
 from shmclient.producer.reports import BatchReport, Reports, RowReport
 
@@ -70,7 +70,7 @@ _NEEDS_NEW_EPOCH = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.
 class Sender:
     """The state of one producer's sending. ``lock`` guards all of it, and is notified when something was answered."""
 
-    def __init__(self, config: ClientConfig, lock: threading.Condition, reports: Reports) -> None:
+    def __init__(self, config: ClientConfig, lock: GuardedCondition, reports: Reports) -> None:
         self.lock = lock
         self.reports = reports
         self.topics: dict[str, TopicQueue] = {}
@@ -184,7 +184,7 @@ class Sender:
 
     def abandon(self) -> None:
         """In a forked child: forget all, and the ring, which is the parent's."""
-        self.lock = threading.Condition(threading.RLock())  # the other may be held by a thread that is not here
+        self.lock = GuardedCondition()  # the other may be held by a thread that is not here
         self.reports.abandon(self.lock)
         attachment, self._attachment = self._attachment, None
         if attachment is not None:
