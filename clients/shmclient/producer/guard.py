@@ -1,0 +1,110 @@
+"""The lock of a producer: while the main thread holds it, Ctrl-C waits.
+
+Python raises KeyboardInterrupt between any two bytecodes of the main thread. In the middle of moving records from one place to
+another that would lose them, or leave the lock held for ever. So SIGINT's handler is put off for as long as the main thread
+holds the lock, which is some ten microseconds, and runs as soon as it lets go, or goes to sleep. Putting it off costs about a
+microsecond; threads other than the main one are never interrupted and pay nothing.
+"""
+
+from __future__ import annotations
+
+import _signal  # signal's own functions turn numbers into enums and back, which takes longer than the work
+import threading
+from collections.abc import Callable
+from signal import SIGINT
+from types import FrameType
+from typing import Any
+
+Handler = Callable[[int, FrameType | None], Any]
+
+
+class GuardedCondition(threading.Condition):
+    """A condition on a re-entrant lock that puts Ctrl-C off while it is held. Use it with ``with``; give it up to sleep with
+    :meth:`wait`, or with ``with condition.given_up:``."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.RLock()
+        super().__init__(self._mutex)
+        self._main_ident = threading.main_thread().ident
+        self._depth = 0
+        """How often the main thread has entered; only that thread counts."""
+        self._handler: Handler | None = None
+        """What SIGINT is put off from, while it is."""
+        self._put_off: tuple[int, FrameType | None] | None = None
+        self.given_up = _GivenUp(self)
+
+    def __enter__(self) -> bool:
+        if threading.get_ident() == self._main_ident:
+            if self._depth == 0:
+                self._guard()
+            self._depth += 1
+        return self._mutex.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        if self._mutex._is_owned():  # type: ignore[attr-defined]  # not after Ctrl-C on the way back from a sleep
+            self._mutex.release()
+        if threading.get_ident() == self._main_ident:
+            self._depth -= 1
+            if self._depth == 0:
+                self._unguard()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As :meth:`threading.Condition.wait`; Ctrl-C interrupts it."""
+        if threading.get_ident() != self._main_ident:
+            return super().wait(timeout)
+        try:
+            self._unguard()
+            return super().wait(timeout)
+        finally:
+            self._guard()
+
+    # --- SIGINT --------------------------------------------------------------------------------------------
+
+    def _guard(self) -> None:
+        handler = _signal.getsignal(SIGINT)
+        if not callable(handler) or self._handler is not None:
+            return  # the default action or none at all: nothing is ever raised
+        try:
+            _signal.signal(SIGINT, self._note)
+        except ValueError:
+            return  # the main thread of a subinterpreter gets no signals
+        self._handler = handler
+
+    def _unguard(self) -> None:
+        handler, self._handler = self._handler, None
+        if handler is None:
+            return
+        try:
+            _signal.signal(SIGINT, handler)
+        finally:
+            put_off, self._put_off = self._put_off, None
+        if put_off is not None:
+            handler(*put_off)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._put_off = number, frame
+
+
+class _GivenUp:
+    """While it is entered the lock is not held and Ctrl-C interrupts."""
+
+    def __init__(self, condition: GuardedCondition) -> None:
+        self._condition = condition
+
+    def __enter__(self) -> None:
+        condition = self._condition
+        condition._mutex.release()
+        try:
+            if threading.get_ident() == condition._main_ident:
+                condition._unguard()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        condition = self._condition
+        try:
+            if threading.get_ident() == condition._main_ident:
+                condition._guard()
+        finally:
+            condition._mutex.acquire()
