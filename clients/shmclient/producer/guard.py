@@ -8,7 +8,8 @@ microsecond; threads other than the main one are never interrupted and pay nothi
 
 from __future__ import annotations
 
-import _signal  # signal's own functions turn numbers into enums and back, which takes longer than the work
+# signal's own functions turn numbers into enums and back, which takes longer than the work.
+import _signal  # type: ignore[import-not-found]
 import threading
 from collections.abc import Callable
 from signal import SIGINT

@@ -128,8 +128,10 @@ class Reports:
             except IndexError:
                 return
             self.waiting -= len(_rows_of(report))
-            make = self._calls_of_batch if isinstance(report, BatchReport) else self._calls_of_rows
-            self._calls.extend(make(report))  # type: ignore[operator]
+            if isinstance(report, BatchReport):
+                self._calls.extend(self._calls_of_batch(report))
+            else:
+                self._calls.extend(self._calls_of_rows(report))
 
     def _calls_of_batch(self, report: BatchReport) -> Iterator[Call]:
         batch, base_offset, append_time, error, latency = report
