@@ -199,7 +199,7 @@ class PageReader:
     def page(self, number: int, depth: int) -> Page:
         """A branch or leaf page; DamageError when it cannot be one."""
         page = self._pages.get(number)
-        if page is not None:
+        if page is not None and depth <= _MAX_DEPTH:
             return page
         page_bytes = self.meta.page_bytes
         if not 2 <= number <= self.meta.last_page or depth > _MAX_DEPTH:

@@ -31,6 +31,8 @@ MAP_SLACK_BYTES = 64 * 1024 * 1024
 TIME_RESCAN_BYTES = 1024 * 1024
 """Batch bytes after the last entry of the time index that are looked at when a log is opened: those that waited for an
 entry. More than ``index.interval.bytes`` where that was lowered since."""
+LITTLE_ROOM_BYTES = 1024 * 1024
+"""A failure on a file system with less room than this is told together with the room."""
 _LMDB_ERRORS = (lmdb.Error, OSError, struct.error)
 
 
@@ -244,7 +246,7 @@ class PartitionWriter:
                 size = self._write(staged)
             self._file_bytes = os.fstat(self._fd).st_size
         except (*_LMDB_ERRORS, BrokerError, DamageError) as error:
-            failure = storage_error(self._path(self.active_base), f"append at offset {self.log_end}", error)
+            failure = self._failure(f"append at offset {self.log_end}", error)
             self._recover()
             raise failure from error
         last = staged[-1]
@@ -256,6 +258,15 @@ class PartitionWriter:
         size = os.fstat(self._fd).st_size
         if size < self._file_bytes:
             raise DamageError(f"cut short: {size} bytes instead of {self._file_bytes}")
+
+    def _failure(self, what: str, error: Exception) -> BrokerError:
+        text = str(error)
+        with contextlib.suppress(OSError):
+            room = os.statvfs(self.folder)
+            if room.f_bavail * room.f_frsize < LITTLE_ROOM_BYTES:
+                # LMDB tells of a write that stopped half-way as an I/O error.
+                text += f" (the file system has {room.f_bavail * room.f_frsize} bytes left)"
+        return storage_error(self._path(self.active_base), what, text)
 
     def _recover(self) -> None:
         """LMDB may refuse an environment for good after a failure, and the producers' state is ahead: begin anew."""
@@ -362,9 +373,7 @@ class PartitionWriter:
             self._file_bytes = os.fstat(self._fd).st_size
             self.flush()
         except (*_LMDB_ERRORS, BrokerError, DamageError) as error:
-            failure = storage_error(
-                self._path(self.active_base), f"cannot move the log start to {offset}", error
-            )
+            failure = self._failure(f"cannot move the log start to {offset}", error)
             self._recover()
             raise failure from error
         self.log_start = offset
