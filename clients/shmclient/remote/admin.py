@@ -11,7 +11,7 @@ from shmclient.admin.client import AdminClient
 from shmclient.metadata import ClusterMetadata, GroupMetadata
 from shmclient.remote import forks
 from shmclient.remote.configuration import remote_configuration
-from shmclient.remote.values import ask, call, confluent_admin
+from shmclient.remote.values import ask, call, cluster_id_of, confluent_admin
 
 REQUESTS = (
     "create_topics",
@@ -75,7 +75,7 @@ class RemoteAdminClient(AdminClient):
         return groups
 
     def cluster_id(self, timeout: float = -1) -> str:
-        cluster_id: str = call(self._kafka.cluster_id, timeout)
+        cluster_id: str = cluster_id_of(self._kafka, timeout)
         return cluster_id
 
     def _request(self, name: str, *args: Any, **options: Any) -> Any:

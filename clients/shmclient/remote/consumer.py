@@ -16,7 +16,7 @@ from shmclient.remote import forks
 from shmclient.remote.batches import batch_of
 from shmclient.remote.configuration import Settings, remote_configuration
 from shmclient.remote.read_ahead import ReadAhead
-from shmclient.remote.values import ask, call, confluent, message_from, to_local, to_remote
+from shmclient.remote.values import ask, call, cluster_id_of, confluent, message_from, to_local, to_remote
 from shmclient.topic_partition import TopicPartition
 
 SWEEP_RECORDS = 10_000
@@ -221,7 +221,7 @@ class RemoteConsumer(Consumer):
         return metadata
 
     def cluster_id(self, timeout: float = -1) -> str:
-        cluster_id: str = call(self._kafka.cluster_id, timeout)
+        cluster_id: str = cluster_id_of(self._kafka, timeout)
         return cluster_id
 
     def set_sasl_credentials(self, username: str, password: str) -> None:

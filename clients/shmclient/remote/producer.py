@@ -13,7 +13,7 @@ from shmclient.producer import Producer
 from shmclient.producer.packed import check_packed
 from shmclient.remote import forks
 from shmclient.remote.configuration import Settings, remote_configuration
-from shmclient.remote.values import ask, call, confluent, listening, to_local
+from shmclient.remote.values import ask, call, cluster_id_of, confluent, listening, to_local
 
 RECORD_OVERHEAD_BYTES = 36
 """What librdkafka adds to key and value before it compares with ``message.max.bytes``."""
@@ -197,7 +197,7 @@ class RemoteProducer(Producer):
         return metadata
 
     def cluster_id(self, timeout: float = -1) -> str:
-        cluster_id: str = ask(self._kafka.cluster_id, timeout)
+        cluster_id: str = cluster_id_of(self._kafka, timeout)
         return cluster_id
 
     def set_sasl_credentials(self, username: str, password: str) -> None:

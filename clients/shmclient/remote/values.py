@@ -110,6 +110,13 @@ def ask(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return to_local(call(function, *map(to_remote, args), **translated))
 
 
+def cluster_id_of(client: Any, timeout: float) -> Any:
+    """``client.cluster_id()``, which older versions of confluent_kafka do not have."""
+    if hasattr(client, "cluster_id"):
+        return call(client.cluster_id, timeout)
+    return call(client.list_topics, timeout=timeout).cluster_id
+
+
 def listening(callback: Callable[..., Any]) -> Callable[..., Any]:
     """A callback for confluent_kafka that calls ``callback`` with shmclient's types."""
 

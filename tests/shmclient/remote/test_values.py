@@ -213,6 +213,8 @@ def all_enumerations() -> list[Any]:
 
 @pytest.mark.parametrize("cls", all_enumerations())
 def test_members_of_enumerations_go_out_and_come_back(cls: Any) -> None:
+    if cls is types.AcknowledgeType and not hasattr(confluent_kafka, cls.__name__):
+        pytest.skip("this confluent_kafka has no share consumers")
     for member in cls:
         remote = to_remote(member)
         assert type(remote).__module__.startswith("confluent_kafka")
