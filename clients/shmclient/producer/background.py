@@ -12,6 +12,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 
 from shmbroker.errors import BrokerError
 from shmbroker.protocol.messages import (
@@ -26,11 +27,15 @@ from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import attach_producer
 from shmclient.connection.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.logs import client_log
 from shmclient.producer.sender import Sender
+from shmclient.producer.statistics import producer_figures
+from shmclient.statistics import Statistics
 
 MIN_RING_BYTES = 4 * 1024 * 1024
 """Room for some 20 bulk batches: enough to keep the broker busy while the producer packs, small enough for L3."""
 REQUEST_TIMEOUT_S = 5.0
+"""Longest wait for an answer, whatever ``socket.timeout.ms`` allows: records must be found to have timed out meanwhile."""
 CONNECT_TIMEOUT_S = 0.0
 """One look for the daemon in each turn: expiries must not wait for it."""
 RECONNECT_S = 0.02
@@ -42,8 +47,6 @@ records of a burst may wait this long."""
 BATCH_OVERHEAD_BYTES = 64 * 1024
 """Columns and header of a batch beyond the bytes of its records."""
 
-log = logging.getLogger(__name__)
-
 
 class Background:
     """Owns the thread and the connection of one producer."""
@@ -52,6 +55,11 @@ class Background:
         self._config = config
         self._connection = connection
         self._sender = sender
+        self._statistics = Statistics(config, connection)
+        self._log = client_log(config.logger)
+        self._request_timeout_s = min(REQUEST_TIMEOUT_S, connection.request_timeout_s)
+        self.has_events = config.error_cb is not None or self._statistics.due_at < float("inf")
+        """The application wants to hear of more than its records: the thread is to run without any."""
         self._nudge_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
         self._is_closing = False
@@ -127,9 +135,10 @@ class Background:
                 self._notice_lost_connection()
                 sender.pump()
                 sender.expire(now)
-                has_work = sender.has_outstanding()
                 topics = sender.topics_to_describe(now)
-                deadline = sender.next_deadline(now)
+                has_work = bool(topics) or sender.has_outstanding()
+                deadline = min(sender.next_deadline(now), self._statistics.due_at)
+                self._tell_statistics(now)
             if has_work and sender.attachment is None:
                 if self._try_attach():
                     continue
@@ -137,6 +146,8 @@ class Background:
             elif topics:
                 self._describe(topics)
                 continue
+            elif sender.attachment is None and self._config.error_cb is not None:
+                self._look_for_daemon()
             self._refresh_metadata(now)
             self._sleep(deadline)
         if self._is_abandoned:
@@ -149,10 +160,24 @@ class Background:
         if not self._connection.check() or attachment.generation != self._connection.generation:
             self._sender.detach()
 
+    def _tell_statistics(self, now: float) -> None:
+        statistics, callback = self._statistics, self._config.stats_cb
+        if now >= statistics.due_at and callback is not None:
+            figures = producer_figures(self._sender, self._config)
+            self._sender.reports.push_event(callback, statistics.take(figures))
+
     def _try_attach(self) -> bool:
         """Connect and attach; False when there is no daemon now."""
+        return self._is_reached(self._attach)
+
+    def _look_for_daemon(self) -> None:
+        """Hear of a daemon that is not there, though nothing is to be sent."""
+        if not self._connection.check():
+            self._is_reached(lambda: self._connection.table(CONNECT_TIMEOUT_S))
+
+    def _is_reached(self, reach: Callable[[], object]) -> bool:
         try:
-            self._attach()
+            reach()
         except KafkaException as error:
             self._note_absence(error.args[0])
             return False
@@ -168,7 +193,7 @@ class Background:
         hello = connection.hello
         assert hello is not None
         if sender.producer_id < 0 or hello.cluster_id != self._cluster_id:
-            reply = connection.request(InitProducerId(), InitProducerIdReply, REQUEST_TIMEOUT_S)
+            reply = connection.request(InitProducerId(), InitProducerIdReply, self._request_timeout_s)
             with sender.lock:
                 sender.use_identity(reply.producer_id)
             self._cluster_id = hello.cluster_id
@@ -179,7 +204,7 @@ class Background:
         config = self._config
         largest = max(config.batch_size, config.message_max_bytes) + BATCH_OVERHEAD_BYTES
         attachment = attach_producer(
-            connection, max(MIN_RING_BYTES, ring_bytes_for(largest)), REQUEST_TIMEOUT_S
+            connection, max(MIN_RING_BYTES, ring_bytes_for(largest)), self._request_timeout_s
         )
         self._sleeper = attachment.sleeper(self._nudge_fd)
         with sender.lock:
@@ -191,18 +216,18 @@ class Background:
             return
         self._is_down = True
         text = f"1/1 brokers are down: {error.str()}"
-        log.warning("%s", text)
+        self._log(logging.WARNING, "%s", text)
         self._sender.reports.push_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, text))
 
     def _describe(self, topics: list[str]) -> None:
         try:
             self._describe_or_raise(topics)
         except KafkaException as error:
-            log.warning("cannot describe topics: %s", error.args[0].str())
+            self._log(logging.WARNING, "cannot describe topics: %s", error.args[0].str())
 
     def _describe_or_raise(self, topics: list[str]) -> None:
-        request = DescribeTopics(topics, allow_auto_create=True)
-        reply = self._connection.request(request, DescribeTopicsReply, REQUEST_TIMEOUT_S)
+        request = DescribeTopics(topics, self._config.allow_auto_create_topics)
+        reply = self._connection.request(request, DescribeTopicsReply, self._request_timeout_s)
         now = self._described_at = time.monotonic()
         with self._sender.lock:
             for info in reply.topics:

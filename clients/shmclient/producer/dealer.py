@@ -13,6 +13,7 @@ from typing import Any
 from shmbroker.partitioners import HASHES_NULL_KEYS, KEY_HASHES
 from shmbroker.records.builder import PackedColumn
 from shmclient.config.client_config import Partitioner
+from shmclient.logs import Log
 from shmclient.producer.queues import (
     KEY,
     PARTITION,
@@ -32,8 +33,6 @@ STICKY_BYTES = 128 * 1024
 that its dealings are under way side by side."""
 NO_PARTITION = -2
 
-log = logging.getLogger(__name__)
-
 
 class Dealer:
     """Deals rows out to the partitions of their topic as ``partitioner`` says."""
@@ -41,6 +40,7 @@ class Dealer:
     def __init__(
         self,
         partitioner: str | Partitioner,
+        log: Log,
         *,
         sticky_linger_s: float = 0.01,
         sticky_bytes: int = STICKY_BYTES,
@@ -49,6 +49,7 @@ class Dealer:
         self._random: Any = random.Random() if has_own_generator else random
         self._sticky_linger_s = sticky_linger_s
         self._sticky_bytes = min(sticky_bytes, STICKY_BYTES)
+        self._log = log
         self._callable = partitioner if callable(partitioner) else None
         self._key_hash = None if callable(partitioner) else KEY_HASHES.get(partitioner)
         self._hashes_null = partitioner in HASHES_NULL_KEYS
@@ -125,8 +126,8 @@ class Dealer:
         assert self._callable is not None
         try:
             return operator.index(self._callable(key, count))
-        except Exception:
-            log.exception("the partitioner failed for a key of %d bytes", len(key or b""))
+        except Exception as error:
+            self._log(logging.ERROR, "the partitioner failed for a key of %d bytes: %r", len(key or b""), error)
             return NO_PARTITION
 
     def _random_numbers(self, below: int, count: int) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -16,6 +15,7 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.connection import Connection
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.logs import Log, client_log
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
 from shmclient.producer.arguments import (
@@ -40,7 +40,6 @@ MAX_TOPIC_NAME_LENGTH = 512
 MAX_SLEEP_S = 0.05
 """Longest sleep for an answer: time-outs and a lost connection are looked after in between."""
 
-log = logging.getLogger(__name__)
 RecordHeadersLike = Mapping[str, Any] | list[tuple[str, Any]]
 
 
@@ -61,8 +60,9 @@ class Producer:
         if hand_over(self, "producer", given):
             return
         self._config: ClientConfig = parse_config(given, "producer")
+        self._log = client_log(self._config.logger)
         for warning in self._config.warnings:
-            log.warning("%s", warning)
+            self._log(logging.WARNING, "%s", warning)
         self._is_closed = False
         self._start_over()
         _producers.add(self)
@@ -85,7 +85,7 @@ class Producer:
         )
         self._background = Background(config, self._connection, self._sender)
         self._small_bytes = min(SMALL_BYTES, config.message_max_bytes - RECORD_OVERHEAD_BYTES)
-        self._finalizer = weakref.finalize(self, _abandon, self._sender, self._background, self._pid)
+        self._finalizer = weakref.finalize(self, _abandon, self._sender, self._background, self._pid, self._log)
 
     def _forget_parent(self) -> None:
         """In a forked child: what the parent sends stays the parent's, also where the child is in the middle of a call."""
@@ -375,6 +375,8 @@ class Producer:
         self._check_open()
         reports, sender = self._reports, self._sender
         deadline = Deadline(timeout)
+        if self._background.has_events:
+            self._background.start()
         with sender.lock:
             sender.pump()
             was_full = sender.is_full()
@@ -512,13 +514,14 @@ def _too_large(size: int, topic: str, limit: int) -> KafkaException:
     return _unable(KafkaError.MSG_SIZE_TOO_LARGE, text)
 
 
-def _abandon(sender: Sender, background: Background, pid: int) -> None:
+def _abandon(sender: Sender, background: Background, pid: int, log: Log) -> None:
     """A producer was forgotten, or the process ends: say what is lost, and end the thread."""
     if os.getpid() != pid:
         return
     lost = sender.undelivered()
     if lost:
-        log.warning("producer ends with %d records not delivered: call flush() or close() before", lost)
+        text = "producer ends with %d records not delivered: call flush() or close() before"
+        log(logging.WARNING, text, lost)
     background.stop()
 
 

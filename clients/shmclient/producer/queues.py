@@ -7,12 +7,15 @@ holds the sender's lock.
 
 from __future__ import annotations
 
+import base64
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeAlias
 
+from shmbroker.protocol.messages import TopicInfo
 from shmbroker.records.builder import PackedColumn
+from shmbroker.shm.ring import topic_tag
 
 Row: TypeAlias = Any
 FIELDS = VALUE, KEY, PARTITION, TIMESTAMP, HEADERS, CALLBACK = range(6)
@@ -47,6 +50,9 @@ class PartitionQueue:
         "pending_rows",
         "retries",
         "retry_at",
+        "sent_batches",
+        "sent_bytes",
+        "sent_rows",
         "slot",
         "topic",
     )
@@ -64,6 +70,8 @@ class PartitionQueue:
         """Batches to be sent again before anything new, in the order of their sequences."""
         self.retry_at = 0.0
         self.in_flight = 0
+        self.sent_batches = self.sent_rows = self.sent_bytes = 0
+        """Written to the ring, repetitions included."""
         self.next_sequence = 0
         self.epoch = 0
         self.is_other_log = False
@@ -191,6 +199,22 @@ class TopicQueue:
         self.refused_at = 0.0
         self.waiting_since: float | None = None
         """Since when rows wait for the topic to be described."""
+
+    def take_over(self, info: TopicInfo) -> None:
+        """Learn where the partitions are, of which there are no fewer than before."""
+        self.refused = None
+        self.is_stale = False
+        self.max_message_bytes = info.max_message_bytes
+        is_same = self.topic_id == info.topic_id
+        self.topic_id = info.topic_id
+        self.tag = topic_tag(base64.urlsafe_b64decode(f"{info.topic_id}=="))
+        for partition in info.partitions:
+            if partition.partition < len(self.partitions):
+                queue = self.partitions[partition.partition]
+                queue.slot = partition.slot
+                queue.is_other_log = queue.is_other_log or not is_same
+            else:
+                self.partitions.append(PartitionQueue(self, partition.partition, partition.slot))
 
     def take_rows(self) -> list[Row]:
         """All rows that are in now. Safe against appends by other threads: two atomic list operations."""

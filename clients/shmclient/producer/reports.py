@@ -13,7 +13,7 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.errors import KafkaError
 from shmclient.message import EVENT_TIMESTAMP, Message
 from shmclient.producer.batches import ProducerBatch
-from shmclient.producer.queues import CALLBACK, KEY, PARTITION, UNASSIGNED, VALUE, Row
+from shmclient.producer.queues import CALLBACK, KEY, PARTITION, UNASSIGNED, VALUE, Row, sizes_of
 from shmclient.types import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
 
 Rows = Sequence[Row] | PackedColumn
@@ -59,18 +59,20 @@ class Reports:
         self._only_errors = only_errors
         self._error_cb = error_cb
         self._queue: deque[BatchReport | RowReport] = deque()
-        self._errors: deque[KafkaError] = deque()
+        self._events: deque[Call] = deque()
+        """Calls that belong to no record: of ``error_cb`` and ``stats_cb``."""
         self._calls: deque[Call] = deque()
         self.waiting = 0
         """Records whose report was not served yet: they count as queued."""
+        self.waiting_bytes = 0
 
     def abandon(self, lock: threading.Condition) -> None:
         """In a forked child: what the parent is to hear is not for the child."""
         self._lock = lock
         self._queue.clear()
-        self._errors.clear()
+        self._events.clear()
         self._calls.clear()
-        self.waiting = 0
+        self.waiting = self.waiting_bytes = 0
 
     def push(self, report: BatchReport | RowReport) -> None:
         """Queue a report, unless nobody wants to hear of it."""
@@ -80,18 +82,22 @@ class Reports:
         if self._on_delivery is None and not has_callbacks(rows):
             return
         self.waiting += len(rows)
+        self.waiting_bytes += _size_of(report)
         self._queue.append(report)
         self._lock.notify_all()
 
     def push_error(self, error: KafkaError) -> None:
         """An error of the client as a whole, for ``error_cb``."""
         if self._error_cb is not None:
-            with self._lock:
-                self._errors.append(error)
-                self._lock.notify_all()
+            self.push_event(self._error_cb, error)
+
+    def push_event(self, callback: Callable[..., Any], *arguments: Any) -> None:
+        with self._lock:
+            self._events.append((callback, arguments))
+            self._lock.notify_all()
 
     def is_empty(self) -> bool:
-        return not (self._queue or self._errors or self._calls)
+        return not (self._queue or self._events or self._calls)
 
     def serve(self) -> int:
         """Call the callbacks of all that is queued; returns how many were called.
@@ -120,14 +126,15 @@ class Reports:
         if self._calls or self.is_empty():
             return
         with self._lock:
-            if self._errors and self._error_cb is not None:
-                self._calls.append((self._error_cb, (self._errors.popleft(),)))
+            if self._events:
+                self._calls.append(self._events.popleft())
                 return
             try:
                 report = self._queue.popleft()
             except IndexError:
                 return
             self.waiting -= len(_rows_of(report))
+            self.waiting_bytes -= _size_of(report)
             if isinstance(report, BatchReport):
                 self._calls.extend(self._calls_of_batch(report))
             else:
@@ -194,6 +201,13 @@ def has_callbacks(rows: Rows) -> bool:
 def _partition_asked(row: Row) -> int | None:
     """The partition the application named for this row, if it named one."""
     return row[PARTITION] if type(row) is tuple and row[PARTITION] != UNASSIGNED else None
+
+
+def _size_of(report: BatchReport | RowReport) -> int:
+    """Bytes of keys, values and headers."""
+    if isinstance(report, BatchReport):
+        return report.batch.size
+    return len(report.rows.data) if isinstance(report.rows, PackedColumn) else sum(sizes_of(report.rows))
 
 
 def _rows_of(report: BatchReport | RowReport) -> Rows:

@@ -12,10 +12,10 @@ Every method is called with the sender's lock held, and none of them waits. The 
 
 from __future__ import annotations
 
-import base64
 import itertools
 import sys
 import time
+from collections.abc import Iterable
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.producers import REMEMBERED_BATCHES, next_sequence
@@ -23,12 +23,20 @@ from shmbroker.protocol.messages import TopicInfo
 from shmbroker.records.builder import PackedColumn, ProducerStamp
 from shmbroker.records.layout import Codec
 from shmbroker.shm.completions import Completion
-from shmbroker.shm.ring import topic_tag
 from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, error_text, from_broker_error
+from shmclient.logs import client_log
 from shmclient.producer.batches import ProducerBatch, make_batch
 from shmclient.producer.dealer import Dealer
+from shmclient.producer.failures import (
+    NEEDS_NEW_EPOCH,
+    RETRIABLE,
+    backoff_s,
+    explain,
+    explain_acks,
+    explain_large,
+)
 from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.queues import Chunk, PartitionQueue, Row, TopicQueue
 from shmclient.producer.reports import BatchReport, Reports, RowReport
@@ -52,19 +60,8 @@ BUSY_S = 0.05
 """Longest sleep with anything outstanding: bounds what a lost wake-up can delay, and how coarse time-outs are."""
 
 _CODECS = {"none": Codec.NONE, "gzip": Codec.GZIP, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
-_RETRIABLE = frozenset(
-    {
-        ErrorCode.KAFKA_STORAGE_ERROR,
-        ErrorCode.UNKNOWN_TOPIC_OR_PART,
-        ErrorCode.NOT_ENOUGH_REPLICAS,
-        ErrorCode.NOT_LEADER_FOR_PARTITION,
-        ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
-        ErrorCode.INVALID_PRODUCER_EPOCH,
-    }
-)
 _OUT_OF_ORDER = -1
 """Stands in a batch's request id while it waits to be sent again after the broker found it out of order."""
-_NEEDS_NEW_EPOCH = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.INVALID_PRODUCER_EPOCH})
 
 
 class Sender:
@@ -105,6 +102,7 @@ class Sender:
         self._batch_bytes = min(config.batch_size, BULK_BYTES)
         self._dealer = Dealer(
             config.partitioner,
+            client_log(config.logger),
             sticky_linger_s=config.sticky_partitioning_linger_ms / 1000,
             sticky_bytes=config.batch_size,
             has_own_generator=config.enable_random_seed,
@@ -122,6 +120,15 @@ class Sender:
         """Records that count against ``queue.buffering.max.messages``."""
         return self.undelivered() + self.reports.waiting
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that count against ``queue.buffering.max.kbytes``."""
+        return self._queued_bytes + self.reports.waiting_bytes
+
+    def in_flight(self) -> Iterable[ProducerBatch]:
+        """Batches the broker has yet to answer."""
+        return self._in_flight.values()
+
     def has_outstanding(self) -> bool:
         return bool(self._in_flight or self.waiting_rows or self.batched_rows) or self.has_rows()
 
@@ -130,7 +137,7 @@ class Sender:
 
     def needs_answer(self) -> bool:
         """True when something waits to be sent until the broker has answered what is under way."""
-        return bool(self._active)
+        return bool(self._active) or (bool(self._in_flight) and self.has_rows())
 
     def next_deadline(self, now: float) -> float:
         """When the pump has something to do that nobody will wake it for."""
@@ -145,11 +152,11 @@ class Sender:
         return deadline
 
     def is_full(self) -> bool:
-        return self.queued() >= self._max_rows or self._queued_bytes >= self._max_bytes
+        return self.queued() >= self._max_rows or self.queued_bytes >= self._max_bytes
 
     def has_room(self, count: int, size: int) -> bool:
         """True when ``count`` more records of together ``size`` bytes may be queued."""
-        return self.queued() + count <= self._max_rows and self._queued_bytes + size <= self._max_bytes
+        return self.queued() + count <= self._max_rows and self.queued_bytes + size <= self._max_bytes
 
     def has_room_again(self) -> bool:
         """True when a quarter of the queue is free: who waited for room is let go on for more than one record."""
@@ -217,21 +224,9 @@ class Sender:
         if info.code:
             self._note_refusal(topic, KafkaError(info.code, info.message or error_text(info.code)), now)
             return
-        topic.refused = None
         self.open_topics[topic.name] = topic
-        topic.is_stale = False
-        topic.max_message_bytes = info.max_message_bytes
-        is_same = topic.topic_id == info.topic_id
-        topic.topic_id = info.topic_id
-        topic.tag = topic_tag(base64.urlsafe_b64decode(f"{info.topic_id}=="))
         self._drop_partitions(topic, len(info.partitions), KafkaError(KafkaError._UNKNOWN_PARTITION))
-        for partition in info.partitions:
-            if partition.partition < len(topic.partitions):
-                queue = topic.partitions[partition.partition]
-                queue.slot = partition.slot
-                queue.is_other_log = queue.is_other_log or not is_same
-            else:
-                topic.partitions.append(PartitionQueue(topic, partition.partition, partition.slot))
+        topic.take_over(info)
 
     def _note_refusal(self, topic: TopicQueue, error: KafkaError, now: float) -> None:
         topic.refused = error
@@ -256,7 +251,7 @@ class Sender:
         while True:
             self._take_completions()
             for topic in self.topics.values():
-                if topic.rows and topic.partitions:
+                if topic.rows and topic.partitions and self._may_deal(topic):
                     self._deal(topic)
                 elif topic.rows:
                     self._queued_bytes += topic.weigh_rows()
@@ -267,6 +262,13 @@ class Sender:
                 topic.rows and topic.partitions for topic in self.topics.values()
             ):
                 return
+
+    def _may_deal(self, topic: TopicQueue) -> bool:
+        """Adaptive batching: while anything is under way, rows gather until there is a batch of them. Dealt one by one, those
+        without a key would each find another partition idle and travel alone."""
+        if not self._in_flight or self._flushes or self._linger_s:
+            return True
+        return len(topic.rows) >= self._bulk_rows()
 
     def begin_flush(self) -> None:
         self._flushes += 1
@@ -297,10 +299,13 @@ class Sender:
                 self._active.setdefault(partition)
 
     def _next_threshold(self) -> int:
-        if not self._active:
-            return 1
+        """1 while nothing waits: the next record is looked at at once, though it may have to wait then."""
+        return self._bulk_rows() if self._active or self.has_rows() else 1
+
+    def _bulk_rows(self) -> int:
+        """Rows of a topic that make a batch worth packing while others are under way."""
         # Rows that are not dealt yet weigh nothing so far: there may be as many as fit in at their largest.
-        room = min(self._max_rows - self.queued(), (self._max_bytes - self._queued_bytes) // LARGEST_UNWEIGHED)
+        room = min(self._max_rows - self.queued(), (self._max_bytes - self.queued_bytes) // LARGEST_UNWEIGHED)
         bulk = min(BULK_MAX_ROWS, max(16, BULK_BYTES // max(1, self._row_bytes)))
         return max(1, min(bulk, room // max(1, len(self.topics))))
 
@@ -381,11 +386,10 @@ class Sender:
         self.waiting_rows -= count
         self._row_bytes = max(1, size // count)
         if self._acks > 1:
-            text = f"{error_text(ErrorCode.INVALID_REQUIRED_ACKS)}: acks={self._acks} is not 0, 1 or all"
-            self._refuse(partition, chunks, KafkaError(ErrorCode.INVALID_REQUIRED_ACKS, text))
+            self._refuse(partition, chunks, explain_acks(self._acks))
             return None
         if count == 1 and size + SINGLE_OVERHEAD_BYTES > topic.max_message_bytes:
-            self._refuse_large(partition, chunks[0])
+            self._refuse(partition, chunks, explain_large(partition, size))
             return None
         stamp = ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
         try:
@@ -415,6 +419,9 @@ class Sender:
         batch.request_id = self._request_id
         self._in_flight[self._request_id] = batch
         partition.in_flight += 1
+        partition.sent_batches += 1
+        partition.sent_rows += batch.count
+        partition.sent_bytes += batch.size
         if self._acks == 0:
             self._report(batch, None, -1, None)
         return True
@@ -433,10 +440,10 @@ class Sender:
             partition.in_flight -= 1
             if completion.error == 0 or completion.error == ErrorCode.DUPLICATE_SEQUENCE_NUMBER:
                 self._succeed(batch, completion)
-            elif self._acks and completion.error in _RETRIABLE:
+            elif self._acks and completion.error in RETRIABLE:
                 self._note_failure(batch, ErrorCode(completion.error))
             else:
-                self._fail(batch, self._explain(batch, completion.error))
+                self._fail(batch, explain(batch, completion.error))
             if partition.chunks or partition.retries:
                 self._active.setdefault(partition)
         self.lock.notify_all()
@@ -463,21 +470,12 @@ class Sender:
         latency_s = time.monotonic() - batch.created_at
         self.reports.push(BatchReport(batch, base_offset, append_time, error, latency_s))
 
-    def _explain(self, batch: ProducerBatch, code: int) -> KafkaError:
-        partition = batch.partition
-        where = f"{partition.topic.name} [{partition.number}]"
-        if code == ErrorCode.MSG_SIZE_TOO_LARGE:
-            detail = f"batch of {sum(map(len, batch.body))} bytes for {where}, max.message.bytes of the topic"
-        else:
-            detail = f"batch of {batch.count} records for {where}"
-        return KafkaError(code, f"{error_text(code)}: {detail}")
-
     # --- retries -------------------------------------------------------------------------------------------
 
     def _note_failure(self, batch: ProducerBatch, code: ErrorCode) -> None:
         """Put a batch back that may succeed later."""
         partition = batch.partition
-        if code in _NEEDS_NEW_EPOCH:
+        if code in NEEDS_NEW_EPOCH:
             # The batch it waits for may still be under way; only if it is first in line the sequence is broken.
             batch.request_id = _OUT_OF_ORDER
             self._retry_later(batch, 0.0)
@@ -489,20 +487,14 @@ class Sender:
                 return
             topic.is_stale = True
         if self._may_retry(batch):
-            self._retry_later(batch, time.monotonic() + self._backoff_s(batch.failures))
+            self._retry_later(batch, time.monotonic() + backoff_s(self._config, batch.failures))
         else:
-            self._fail(batch, self._explain(batch, code))
+            self._fail(batch, explain(batch, code))
 
     def _may_retry(self, batch: ProducerBatch) -> bool:
         """Count a failed attempt; False when it was the last one (``retries``)."""
         batch.failures += 1
         return batch.failures <= self._config.retries
-
-    def _backoff_s(self, failures: int) -> float:
-        """The pause after so many failures in a row (KIP-580): it doubles up to ``retry.backoff.max.ms``."""
-        config = self._config
-        longest = max(config.retry_backoff_ms, config.retry_backoff_max_ms)
-        return min(longest, config.retry_backoff_ms << min(failures - 1, 30)) / 1000
 
     def _retry_later(self, batch: ProducerBatch, retry_at: float) -> None:
         partition = batch.partition
@@ -590,14 +582,6 @@ class Sender:
         for chunk in chunks:
             self._queued_bytes -= chunk.size
             self.reports.push(RowReport(partition.topic.name, partition.number, chunk.rows, error))
-
-    def _refuse_large(self, partition: PartitionQueue, chunk: Chunk) -> None:
-        topic = partition.topic
-        text = (
-            f"{error_text(ErrorCode.MSG_SIZE_TOO_LARGE)}: record of {chunk.size} bytes for {topic.name}"
-            f" [{partition.number}] is over {topic.max_message_bytes} (max.message.bytes of the topic)"
-        )
-        self._refuse(partition, [chunk], KafkaError(ErrorCode.MSG_SIZE_TOO_LARGE, text))
 
     def purge(self, *, in_queue: bool, in_flight: bool) -> None:
         """Give up records, as ``Producer.purge`` says."""

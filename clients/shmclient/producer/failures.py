@@ -1,0 +1,50 @@
+"""Batches that failed: which may succeed later, when to try again, and what to tell of those that will not."""
+
+from __future__ import annotations
+
+from shmbroker.errors import ErrorCode
+from shmclient.config import ClientConfig
+from shmclient.errors import KafkaError, error_text
+from shmclient.producer.batches import ProducerBatch
+from shmclient.producer.queues import PartitionQueue
+
+NEEDS_NEW_EPOCH = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.INVALID_PRODUCER_EPOCH})
+RETRIABLE = NEEDS_NEW_EPOCH | {
+    ErrorCode.KAFKA_STORAGE_ERROR,
+    ErrorCode.UNKNOWN_TOPIC_OR_PART,
+    ErrorCode.NOT_ENOUGH_REPLICAS,
+    ErrorCode.NOT_LEADER_FOR_PARTITION,
+}
+
+
+def backoff_s(config: ClientConfig, failures: int) -> float:
+    """The pause after so many failures in a row (KIP-580): it doubles up to ``retry.backoff.max.ms``."""
+    longest_ms = max(config.retry_backoff_ms, config.retry_backoff_max_ms)
+    return min(longest_ms, config.retry_backoff_ms << min(failures - 1, 30)) / 1000
+
+
+def explain(batch: ProducerBatch, code: int) -> KafkaError:
+    """The error of a batch that the broker refused."""
+    partition = batch.partition
+    where = f"{partition.topic.name} [{partition.number}]"
+    if code == ErrorCode.MSG_SIZE_TOO_LARGE:
+        detail = f"batch of {sum(map(len, batch.body))} bytes for {where}, max.message.bytes of the topic"
+    else:
+        detail = f"batch of {batch.count} records for {where}"
+    return KafkaError(code, f"{error_text(code)}: {detail}")
+
+
+def explain_large(partition: PartitionQueue, size: int) -> KafkaError:
+    """The error of a record over its topic's limit."""
+    topic = partition.topic
+    text = (
+        f"{error_text(ErrorCode.MSG_SIZE_TOO_LARGE)}: record of {size} bytes for {topic.name}"
+        f" [{partition.number}] is over {topic.max_message_bytes} (max.message.bytes of the topic)"
+    )
+    return KafkaError(ErrorCode.MSG_SIZE_TOO_LARGE, text)
+
+
+def explain_acks(acks: int) -> KafkaError:
+    """The error of every record of a producer with ``acks`` above 1, which Kafka's brokers refuse as well."""
+    text = f"{error_text(ErrorCode.INVALID_REQUIRED_ACKS)}: acks={acks} is not 0, 1 or all"
+    return KafkaError(ErrorCode.INVALID_REQUIRED_ACKS, text)
