@@ -32,14 +32,10 @@ def kafka() -> Iterator[str]:
 
 
 def spelled(value: object) -> str:
-    text = (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
-    return text
+    """As configuration files write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_the_page_names_every_default_that_differs() -> None:
@@ -82,6 +78,7 @@ def test_the_program_moves_a_topic(kafka: str, tmp_path: Path) -> None:
                     headers=headers,
                 )
             producer.produce(TOPIC, None, b"tombstone", 0)
+            assert producer.flush(TIMEOUT_S) == 0
         file = tmp_path / "move.py"
         file.write_text(program)
         subprocess.run([sys.executable, file, broker.bootstrap_servers, kafka, TOPIC], check=True, timeout=60)
