@@ -24,7 +24,7 @@ from shmbroker.protocol.messages import (
     Response,
 )
 from shmbroker.shm.table import PartitionTable
-from shmclient.connection.bootstrap import control_sockets, where_looked
+from shmclient.connection.bootstrap import control_sockets, effective_bootstrap, where_looked
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException, from_broker_error
 
@@ -255,6 +255,11 @@ class Connection:
                 except BrokerError as error:
                     raise KafkaException(from_broker_error(error)) from None
             return self._table
+
+    @property
+    def address(self) -> str:
+        """What ``bootstrap.servers`` stands for."""
+        return effective_bootstrap(self._bootstrap)
 
     def describe_absence(self) -> str:
         """For error texts: where a daemon was looked for."""
