@@ -1,5 +1,5 @@
-"""Behaviour tests that run twice: against this broker through shmclient, and against Apache Kafka through
-confluent_kafka.
+"""Behaviour tests that run three times: against this broker through shmclient, and against Apache Kafka through
+confluent_kafka and through shmclient.
 
 What Kafka does is what a test expects; wanted differences are named in support/differences.py.
 """
