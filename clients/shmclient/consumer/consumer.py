@@ -13,6 +13,7 @@ from typing import Any
 
 from shmclient.config import ClientConfig, merge_arguments, parse_config
 from shmclient.connection import Connection
+from shmclient.consumer import arguments
 from shmclient.consumer.batches import ConsumedBatch
 from shmclient.consumer.fetcher import Fetcher
 from shmclient.consumer.link import Link
@@ -31,7 +32,6 @@ READY_RECORDS = 500
 """Records poll() makes ready at a time: many enough to share the cost of a batch, few enough to hold little back."""
 MAX_CONSUME = 1_000_000
 CLOSE_TIMEOUT_S = 2.0
-_LOGICAL = frozenset({-2, -1, OFFSET_STORED, OFFSET_INVALID})
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +88,7 @@ class Consumer:
             TypeError: for anything but a list of TopicPartition.
         """
         self._check_usable()
-        wanted = self._checked(partitions)
-        keys = [(tp.topic, tp.partition) for tp in wanted]
-        if len(set(keys)) != len(keys) or any(tp.offset < 0 and tp.offset not in _LOGICAL for tp in wanted):
-            raise _failed("Failed to set assignment", KafkaError._INVALID_ARG)
+        wanted = arguments.partitions_to_assign(partitions)
         self._leave_current()
         self._fetcher.clear()
         for tp in wanted:
@@ -110,7 +107,7 @@ class Consumer:
             KafkaException: _CONFLICT for one that is assigned already; none is added then.
         """
         self._check_usable()
-        wanted = self._checked(partitions)
+        wanted = arguments.topic_partitions(partitions)
         for tp in wanted:
             if (tp.topic, tp.partition) in self._fetcher.partitions:
                 text = f"{tp.topic} [{tp.partition}] is already part of the current assignment"
@@ -125,7 +122,7 @@ class Consumer:
             KafkaException: _INVALID_ARG for one that is not assigned; none is taken away then.
         """
         self._check_usable()
-        wanted = self._checked(partitions)
+        wanted = arguments.topic_partitions(partitions)
         for tp in wanted:
             if (tp.topic, tp.partition) not in self._fetcher.partitions:
                 text = f"{tp.topic} [{tp.partition}] can't be unassigned since it is not in the current assignment"
@@ -328,7 +325,7 @@ class Consumer:
         self._check_usable()
         self._settle()
         result = []
-        for tp in self._checked(partitions):
+        for tp in arguments.topic_partitions(partitions):
             partition = self._fetcher.partitions.get((tp.topic, tp.partition))
             if partition is None or partition.delivered < 0:
                 result.append(TopicPartition(tp.topic, tp.partition, OFFSET_INVALID))
@@ -344,21 +341,22 @@ class Consumer:
         """Go on at ``partition.offset``: an absolute offset, OFFSET_BEGINNING or OFFSET_END.
 
         Raises:
-            KafkaException: _STATE for a partition that is not assigned, _INVALID_ARG for OFFSET_STORED.
+            KafkaException: _STATE for a partition that is not assigned, or stopped by _AUTO_OFFSET_RESET and not assigned
+                again since; _INVALID_ARG for OFFSET_STORED.
         """
         self._check_usable()
-        tp = self._checked_one(partition)
+        tp = arguments.topic_partition(partition)
         assigned = self._fetcher.partitions.get((tp.topic, tp.partition))
-        if assigned is None:
-            raise _failed(f"Failed to seek to offset {tp.offset}", KafkaError._STATE)
+        if assigned is None or assigned.is_stopped:
+            raise arguments.failed(f"Failed to seek to offset {tp.offset}", KafkaError._STATE)
         if tp.offset == OFFSET_STORED:
-            raise _failed(f"Failed to seek to offset {tp.offset}", KafkaError._INVALID_ARG)
+            raise arguments.failed(f"Failed to seek to offset {tp.offset}", KafkaError._INVALID_ARG)
         self._leave_current()
         assigned.restart(tp.offset)
         self._fetcher.look_again()
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        """Deliver nothing of ``partitions`` until :meth:`resume`."""
+        """Deliver nothing of ``partitions`` until :meth:`resume`, also when they are assigned again meanwhile."""
         self._set_paused(partitions, True)
 
     def resume(self, partitions: list[TopicPartition]) -> None:
@@ -367,10 +365,8 @@ class Consumer:
     def _set_paused(self, partitions: list[TopicPartition], is_paused: bool) -> None:
         self._check_usable()
         self._leave_current()
-        for tp in self._checked(partitions):
-            assigned = self._fetcher.partitions.get((tp.topic, tp.partition))
-            if assigned is not None:
-                assigned.is_paused = is_paused
+        for tp in arguments.topic_partitions(partitions):
+            self._fetcher.set_paused((tp.topic, tp.partition), is_paused)
 
     # --- commits -------------------------------------------------------------------------------------------
 
@@ -391,7 +387,7 @@ class Consumer:
         """
         self._check_usable()
         self._settle()
-        wanted = self._offsets_given(message, offsets, "commit offsets for")
+        wanted = arguments.offsets_given(message, offsets, "commit offsets for")
         partitions = list(self._fetcher.partitions.values())
         if wanted is None:
             wanted = self._offsets.uncommitted(partitions)
@@ -414,42 +410,18 @@ class Consumer:
             ValueError: for both a message and offsets, or neither.
         """
         self._check_usable()
-        wanted = self._offsets_given(message, offsets, "store offsets for")
+        wanted = arguments.offsets_given(message, offsets, "store offsets for")
         if wanted is None:
             raise ValueError("expected either message or offsets")
         if not wanted:
             return
         if self._config.enable_auto_offset_store:
-            raise _failed("StoreOffsets failed", KafkaError._INVALID_ARG)
+            raise arguments.failed("StoreOffsets failed", KafkaError._INVALID_ARG)
         for tp in wanted:
             if (tp.topic, tp.partition) not in self._fetcher.partitions:
-                raise _failed("StoreOffsets failed", KafkaError._STATE)
+                raise arguments.failed("StoreOffsets failed", KafkaError._STATE)
         for tp in wanted:
             self._fetcher.partitions[tp.topic, tp.partition].stored = tp.offset
-
-    def _offsets_given(
-        self, message: Message | None, offsets: list[TopicPartition] | None, purpose: str
-    ) -> list[TopicPartition] | None:
-        if message is not None and offsets is not None:
-            raise ValueError("message and offsets are mutually exclusive")
-        if offsets is not None:
-            return self._checked(offsets)
-        if message is None:
-            return None
-        if not isinstance(message, Message):
-            raise TypeError(f"expected shmclient.Message, not {type(message).__name__}")
-        error = message.error()
-        if error is not None:
-            text = f"Cannot {purpose} message with error: '{error.str()}'"
-            raise KafkaException(KafkaError(KafkaError._INVALID_ARG, text))
-        return [
-            TopicPartition(
-                message.topic() or "",
-                message.partition() or 0,
-                (message.offset() or 0) + 1,
-                leader_epoch=-1 if message.leader_epoch() is None else message.leader_epoch(),
-            )
-        ]
 
     def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
         """The group's committed offset of each partition, OFFSET_INVALID where there is none.
@@ -459,7 +431,7 @@ class Consumer:
         """
         self._check_usable()
         deadline = self._connection.deadline(timeout)
-        return self._offsets.committed(self._checked(partitions), deadline.remaining_s())
+        return self._offsets.committed(arguments.topic_partitions(partitions), deadline.remaining_s())
 
     # --- the log -------------------------------------------------------------------------------------------
 
@@ -474,7 +446,7 @@ class Consumer:
             KafkaException: _UNKNOWN_PARTITION; _ALL_BROKERS_DOWN when no daemon answers within ``timeout`` seconds.
         """
         self._check_usable()
-        tp = self._checked_one(partition)
+        tp = arguments.topic_partition(partition)
         if cached:
             assigned = self._fetcher.partitions.get((tp.topic, tp.partition))
             if assigned is None or assigned.position < 0:
@@ -493,9 +465,9 @@ class Consumer:
             KafkaException: _INVALID_ARG for an empty list, _UNKNOWN_PARTITION, _ALL_BROKERS_DOWN.
         """
         self._check_usable()
-        wanted = self._checked(partitions)
+        wanted = arguments.topic_partitions(partitions)
         if not wanted:
-            raise _failed("Failed to get offsets", KafkaError._INVALID_ARG)
+            raise arguments.failed("Failed to get offsets", KafkaError._INVALID_ARG)
         deadline = self._connection.deadline(timeout)
         return [self._watermarks.offset_for_time(tp, deadline) for tp in wanted]
 
@@ -560,19 +532,6 @@ class Consumer:
         if self._is_closed:
             raise RuntimeError("Handle has been closed")
 
-    @staticmethod
-    def _checked(partitions: Any) -> list[TopicPartition]:
-        if not isinstance(partitions, list):
-            raise TypeError("requires list of TopicPartition")
-        for tp in partitions:
-            Consumer._checked_one(tp)
-        return partitions
-
-    @staticmethod
-    def _checked_one(partition: Any) -> TopicPartition:
-        if not isinstance(partition, TopicPartition):
-            raise TypeError(f"expected shmclient.TopicPartition, not {type(partition).__name__}")
-        return partition
 
 
 _consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()
@@ -594,6 +553,3 @@ def _take_ready(ready: deque[Message], count: int) -> list[Message]:
     ready.clear()
     return taken
 
-
-def _failed(what: str, code: int) -> KafkaException:
-    return KafkaException(KafkaError(code, f"{what}: {KafkaError(code).str()}"))

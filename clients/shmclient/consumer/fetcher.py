@@ -16,7 +16,7 @@ from shmclient.consumer.link import Link
 from shmclient.consumer.partitions import NOWHERE, AssignedPartition
 from shmclient.consumer.records import messages_of
 from shmclient.errors import KafkaError, KafkaException
-from shmclient.message import Message
+from shmclient.message import EVENT_TIMESTAMP, Message
 from shmclient.topic_partition import OFFSET_BEGINNING, OFFSET_END, OFFSET_INVALID, OFFSET_STORED
 
 READ_BYTES = 512 * 1024
@@ -39,6 +39,8 @@ class Fetcher:
         self._committed_offset = committed_offset
         self._read_bytes = max(1, min(READ_BYTES, config.max_partition_fetch_bytes, config.fetch_max_bytes))
         self.partitions: dict[tuple[str, int], AssignedPartition] = {}
+        self._is_paused: dict[tuple[str, int], bool] = {}
+        """Of every partition that ever was assigned: a pause outlasts the assignment."""
         self._turns: deque[AssignedPartition] = deque()
         self._locate_at = 0.0
         self._located_generation = -1
@@ -46,7 +48,9 @@ class Fetcher:
     # --- the assignment ------------------------------------------------------------------------------------
 
     def add(self, partition: AssignedPartition) -> None:
-        self.partitions[partition.topic, partition.number] = partition
+        key = partition.topic, partition.number
+        self.partitions[key] = partition
+        partition.is_paused = self._is_paused.setdefault(key, False)
         self._turns.append(partition)
         self._locate_at = 0.0
 
@@ -58,6 +62,13 @@ class Fetcher:
     def clear(self) -> None:
         for key in list(self.partitions):
             self.remove(key)
+
+    def set_paused(self, key: tuple[str, int], is_paused: bool) -> None:
+        """Pause or resume a partition; nothing for one that never was assigned."""
+        if key in self._is_paused:
+            self._is_paused[key] = is_paused
+        if key in self.partitions:
+            self.partitions[key].is_paused = is_paused
 
     def slots(self) -> list[int]:
         """Slots of the partitions whose news are wanted."""
@@ -164,6 +175,7 @@ class Fetcher:
             partition.position = self.end_of(figures)
         else:
             partition.halt(self._reset_event(partition, figures, asked))
+            partition.is_stopped = True
 
     def _reset_event(self, partition: AssignedPartition, figures: Figures, asked: int | None) -> Message:
         if asked is None:
@@ -183,6 +195,7 @@ class Fetcher:
             partition=partition.number,
             offset=offset,
             value=text.encode(),
+            timestamp=EVENT_TIMESTAMP,
             error=KafkaError(code, text),
         )
 
@@ -290,6 +303,8 @@ class Fetcher:
         if not batches:
             partition.position = end
             return []
+        partition.read_rows += sum(batch.count for batch in batches)
+        partition.read_bytes += sum(batch.size_bytes for batch in batches)
         if any(batch.header.flags & Flag.CONTROL for batch in batches):
             # Transaction markers take up offsets and are never delivered.
             partition.position = batches[-1].last_offset + 1

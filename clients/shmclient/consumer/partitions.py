@@ -36,9 +36,12 @@ class AssignedPartition:
         "is_halted",
         "is_offline",
         "is_paused",
+        "is_stopped",
         "leader_epoch",
         "number",
         "position",
+        "read_bytes",
+        "read_rows",
         "reader",
         "ready",
         "requested",
@@ -67,6 +70,10 @@ class AssignedPartition:
         self.stored = OFFSET_INVALID
         """What store_offsets() set, where the application stores offsets itself."""
         self.is_paused = False
+        self.is_stopped = False
+        """_AUTO_OFFSET_RESET was told: not even a seek goes on, only a new assignment."""
+        self.read_rows = self.read_bytes = 0
+        """Read from the log, since it was assigned."""
         self.is_offline = False
         """The application was told that the log is offline; reading goes on when it is online again."""
         self.restart(start)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from shmclient.consumer import Consumer
+from shmclient.consumer import Consumer, arguments
 from shmclient.consumer.batches import ConsumedBatch
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
@@ -170,7 +170,7 @@ class RemoteConsumer(Consumer):
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         if self._ahead:
-            for again in self._ahead.put_back(self._checked(partitions)):
+            for again in self._ahead.put_back(arguments.topic_partitions(partitions)):
                 ask(self._kafka.seek, again)
         ask(self._kafka.pause, partitions)
 
@@ -185,7 +185,7 @@ class RemoteConsumer(Consumer):
         offsets: list[TopicPartition] | None = None,
         asynchronous: bool = True,
     ) -> list[TopicPartition] | None:
-        wanted = self._offsets_given(message, offsets, "commit offsets for")
+        wanted = arguments.offsets_given(message, offsets, "commit offsets for")
         if wanted is None and self._ahead.places and self._settings.flag("enable.auto.offset.store"):
             wanted = [tp for tp in self.position(self.assignment()) if tp.offset >= 0]
         given = {} if wanted is None else {"offsets": to_remote(wanted)}
@@ -195,7 +195,7 @@ class RemoteConsumer(Consumer):
     def store_offsets(
         self, message: Message | None = None, offsets: list[TopicPartition] | None = None
     ) -> None:
-        wanted = self._offsets_given(message, offsets, "store offsets for")
+        wanted = arguments.offsets_given(message, offsets, "store offsets for")
         call(self._kafka.store_offsets, **({} if wanted is None else {"offsets": to_remote(wanted)}))
 
     def committed(self, partitions: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
