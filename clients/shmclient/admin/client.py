@@ -20,12 +20,12 @@ from shmclient.admin.topics import NewPartitions, NewTopic, TopicDescription
 from shmclient.admin.worker import Worker
 from shmclient.config import merge_arguments, parse_config
 from shmclient.connection import Connection
+from shmclient.connection.selection import hand_over
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata, timed_out
 from shmclient.metadata.offset_lookup import NO_LEADER_TEXT, describe_partitions, look_up_offset
-from shmclient.remote import hand_over
 from shmclient.topic_partition import TopicPartition
 from shmclient.types import IsolationLevel, TopicCollection
 

@@ -116,8 +116,9 @@ class ConsumedBatch:
     # --- for NumPy and Arrow -------------------------------------------------------------------------------
 
     def to_numpy(self) -> dict[str, numpy.ndarray[Any, Any]]:
-        """The columns as arrays that share the log's memory (read-only): ``offsets`` int64 [count] (computed), ``values`` uint8,
-        ``value_offsets`` int32 [count + 1], ``timestamps`` int64 [count], and ``keys``, ``key_offsets`` where there are keys.
+        """The columns as arrays that share the log's memory (read-only): ``offsets`` int64 [count] (computed), ``values``
+        uint8, ``value_offsets`` int32 [count + 1], ``timestamps`` int64 [count], and ``keys``, ``key_offsets`` where there
+        are keys.
 
         Raises:
             ImportError: without the extra ``numpy``.

@@ -13,6 +13,7 @@ from typing import Any
 
 from shmclient.config import ClientConfig, merge_arguments, parse_config
 from shmclient.connection import Connection
+from shmclient.connection.selection import hand_over
 from shmclient.consumer import arguments
 from shmclient.consumer.batches import ConsumedBatch
 from shmclient.consumer.fetcher import Fetcher
@@ -25,7 +26,6 @@ from shmclient.errors import KafkaError, KafkaException
 from shmclient.message import Message
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
-from shmclient.remote import hand_over
 from shmclient.topic_partition import OFFSET_INVALID, OFFSET_STORED, TopicPartition
 
 READY_RECORDS = 500
@@ -40,8 +40,8 @@ class Consumer:
     """Reads records of the partitions assigned to it.
 
     Takes a configuration dict, keyword arguments, or both; the keys are librdkafka's (docs/configuration/client.md).
-    Constructing one needs no daemon, and reading goes on while the daemon is down. Use from one thread at a time. A forked child
-    must make its own consumer.
+    Constructing one needs no daemon, and reading goes on while the daemon is down. Use from one thread at a time. A forked
+    child must make its own consumer.
 
     Raises:
         ValueError: without ``group.id``.
@@ -80,8 +80,8 @@ class Consumer:
     # --- assignment ----------------------------------------------------------------------------------------
 
     def assign(self, partitions: list[TopicPartition]) -> None:
-        """Read exactly ``partitions``, each from its offset: an absolute one, OFFSET_BEGINNING, OFFSET_END, or the committed one
-        (OFFSET_STORED, OFFSET_INVALID), where ``auto.offset.reset`` applies if there is none.
+        """Read exactly ``partitions``, each from its offset: an absolute one, OFFSET_BEGINNING, OFFSET_END, or the committed
+        one (OFFSET_STORED, OFFSET_INVALID), where ``auto.offset.reset`` applies if there is none.
 
         Raises:
             KafkaException: _INVALID_ARG for a partition named twice or a negative offset that means nothing.
@@ -248,7 +248,7 @@ class Consumer:
                 raise KafkaException(error)
 
     def __iter__(self) -> Iterator[Message]:
-        """Records for ever (an extension: confluent_kafka's consumer cannot be iterated). Errors are raised, events left out."""
+        """Records for ever (confluent_kafka's consumer cannot be iterated). Errors are raised, events left out."""
         while True:
             message = self.poll()
             if message is None:

@@ -127,7 +127,9 @@ class Dealer:
         try:
             return operator.index(self._callable(key, count))
         except Exception as error:
-            self._log(logging.ERROR, "the partitioner failed for a key of %d bytes: %r", len(key or b""), error)
+            self._log(
+                logging.ERROR, "the partitioner failed for a key of %d bytes: %r", len(key or b""), error
+            )
             return NO_PARTITION
 
     def _random_numbers(self, below: int, count: int) -> list[int]:

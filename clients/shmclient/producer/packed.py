@@ -1,4 +1,4 @@
-"""Columns of values that the application has laid out already: checked as a whole, cut into batches without touching records."""
+"""Columns of values that the application laid out itself: checked as a whole, cut into batches without touching records."""
 
 from __future__ import annotations
 

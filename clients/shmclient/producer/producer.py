@@ -13,6 +13,7 @@ from shmbroker.records.builder import pack_column
 from shmclient.config import ClientConfig, merge_arguments, parse_config
 from shmclient.config.client_config import DeliveryCallback
 from shmclient.connection import Connection
+from shmclient.connection.selection import hand_over
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.logs import Log, client_log
@@ -32,7 +33,6 @@ from shmclient.producer.packed import PACKED_BYTES, check_packed, pieces
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
 from shmclient.producer.reports import Reports
 from shmclient.producer.sender import SMALL_BYTES, Sender
-from shmclient.remote import hand_over
 
 RECORD_OVERHEAD_BYTES = 36
 """What librdkafka adds to key, value and headers before it compares with ``message.max.bytes``."""
@@ -85,7 +85,9 @@ class Producer:
         )
         self._background = Background(config, self._connection, self._sender)
         self._small_bytes = min(SMALL_BYTES, config.message_max_bytes - RECORD_OVERHEAD_BYTES)
-        self._finalizer = weakref.finalize(self, _abandon, self._sender, self._background, self._pid, self._log)
+        self._finalizer = weakref.finalize(
+            self, _abandon, self._sender, self._background, self._pid, self._log
+        )
 
     def _forget_parent(self) -> None:
         """In a forked child: what the parent sends stays the parent's, also where the child is in the middle of a call."""
@@ -332,7 +334,7 @@ class Producer:
         raise _unable(refused.code(), refused.str())
 
     def _make_room(self, count: int, size: int) -> None:
-        """Raise BufferError unless ``count`` records of together ``size`` bytes fit in, counting answers that came meanwhile."""
+        """Raise BufferError unless ``count`` records of ``size`` bytes together fit in, with the answers that came by now."""
         sender = self._sender
         if sender.has_room(count, size):
             return

@@ -24,7 +24,7 @@ UNASSIGNED = -1
 
 
 class Chunk(NamedTuple):
-    """Rows, or a column of values, dealt to a partition in one go. They share a timestamp (``stamp_ms``) unless a row has its own."""
+    """Rows, or a column of values, dealt to a partition in one go. Rows without a time of their own share ``stamp_ms``."""
 
     rows: Sequence[Row] | PackedColumn
     size: int

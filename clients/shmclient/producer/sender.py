@@ -161,7 +161,10 @@ class Sender:
     def has_room_again(self) -> bool:
         """True when a quarter of the queue is free: who waited for room is let go on for more than one record."""
         limit = self._max_rows
-        return self.queued() <= limit - limit // 4 and self._queued_bytes <= self._max_bytes - self._max_bytes // 4
+        return (
+            self.queued() <= limit - limit // 4
+            and self._queued_bytes <= self._max_bytes - self._max_bytes // 4
+        )
 
     # --- attachment and metadata ---------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from shmclient.config.table import BY_NAME, TOPIC_CONFIG
+from shmclient.connection.selection import BOOTSTRAP_NAMES
 from shmclient.errors import KafkaError, KafkaException
-from shmclient.remote.selection import BOOTSTRAP_NAMES
 from shmclient.remote.values import listening
 
 _CALLBACKS = frozenset(

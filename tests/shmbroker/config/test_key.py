@@ -9,7 +9,9 @@ from shmbroker.errors import BrokerError, ErrorCode
 
 SIZE = ConfigKey("segment.bytes", ValueType.INT, 10, "", "bytes", 5, 20)
 POLICY = ConfigKey("cleanup.policy", ValueType.LIST, "delete", "", choices=("delete", "compact"))
-KIND = ConfigKey("message.timestamp.type", ValueType.STRING, "CreateTime", "", choices=("CreateTime", "Other"))
+KIND = ConfigKey(
+    "message.timestamp.type", ValueType.STRING, "CreateTime", "", choices=("CreateTime", "Other")
+)
 SWITCH = ConfigKey("flush.on.ack", ValueType.BOOLEAN, True, "")
 RATIO = ConfigKey("ratio", ValueType.DOUBLE, 0.5, "", minimum=0, maximum=1)
 

@@ -53,7 +53,10 @@ def test_an_unknown_key_names_its_origin_and_the_nearest_key(toml: Path) -> None
         ("num.partitions", "expected key=value"),
         ("num.partitions=0", "1 to 4096"),
         ("session.ring.bytes=100000", "power of two"),
-        ("session.ring.max.bytes=1048576", "session.ring.bytes=4194304 is over session.ring.max.bytes=1048576"),
+        (
+            "session.ring.max.bytes=1048576",
+            "session.ring.bytes=4194304 is over session.ring.max.bytes=1048576",
+        ),
     ],
 )
 def test_bad_settings_say_what_is_allowed(setting: str, told: str) -> None:

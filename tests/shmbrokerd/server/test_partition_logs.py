@@ -104,7 +104,7 @@ def test_slots_of_deleted_topics_are_used_again(start_daemon: Any) -> None:
 def test_a_daemon_killed_at_any_moment_keeps_what_it_acknowledged(start_daemon: Any, wait_for: Any) -> None:
     """Topics come and go while the daemon is killed; what was answered holds, what was not may be either way."""
     seed = time.time_ns()
-    print("seed", seed)  # noqa: T201
+    print("seed", seed)
     rng = random.Random(seed)
     expected: dict[str, bool] = {}  # topic -> exists; absent: unknown
     for round_number in range(6):

@@ -8,9 +8,15 @@ import pytest
 
 from shmclient import Consumer, KafkaError, KafkaException, Producer
 from shmclient.admin import AdminClient
+from shmclient.connection.selection import configured_bootstrap
 from shmclient.deserializing_consumer import DeserializingConsumer
-from shmclient.remote.selection import configured_bootstrap
 from shmclient.serializing_producer import SerializingProducer
+
+
+@pytest.fixture
+def nowhere() -> dict[str, Any]:
+    """The configuration of clients of a Kafka cluster that does not answer."""
+    return {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
 
 
 @pytest.fixture
