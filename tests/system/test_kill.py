@@ -34,14 +34,20 @@ READERS = ("consume", "poll", "batches")
 MAX_PAUSE_S = 0.7
 """Longest time between two kills: long enough for a restarted daemon to take load in between."""
 
-SETTINGS = {"broker.restart.max.attempts": 1000, "broker.restart.backoff.max.ms": 50, "log.segment.bytes": 1 << 21}
+SETTINGS = {
+    "broker.restart.max.attempts": 1000,
+    "broker.restart.backoff.max.ms": 50,
+    "log.segment.bytes": 1 << 21,
+}
 """Kills come faster than the supervisor calls a broker healthy; small segments make it roll under load."""
 
 
 class Arena:
     """All processes of a run. Every process that is killed is followed by another of its kind at once."""
 
-    def __init__(self, broker: EmbeddedBroker, start_child: Callable[..., Child], folder: Path, seed: int) -> None:
+    def __init__(
+        self, broker: EmbeddedBroker, start_child: Callable[..., Child], folder: Path, seed: int
+    ) -> None:
         self.broker = broker
         self.random = random.Random(seed)
         self.restart_times_s: list[float] = []

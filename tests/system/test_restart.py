@@ -109,14 +109,19 @@ def test_delivery_times_out_while_the_daemon_is_down_and_works_after(
 
 
 def test_delivery_times_out_of_topics_nobody_could_describe(make_producer: Any, tmp_path: Any) -> None:
-    producer, reports = Producer({"bootstrap.servers": f"shm:{tmp_path}", "delivery.timeout.ms": 300}), Reports()
+    producer, reports = (
+        Producer({"bootstrap.servers": f"shm:{tmp_path}", "delivery.timeout.ms": 300}),
+        Reports(),
+    )
     produce_numbers(producer, "never", range(10), reports)
     assert producer.flush(20) == 0
     assert reports.errors == dict.fromkeys(range(10), KafkaError._MSG_TIMED_OUT)
     producer.close()
 
 
-def test_flush_gives_up_in_time_and_says_how_many_are_left(broker: EmbeddedBroker, make_producer: Any) -> None:
+def test_flush_gives_up_in_time_and_says_how_many_are_left(
+    broker: EmbeddedBroker, make_producer: Any
+) -> None:
     producer, reports = make_producer(broker), Reports()
     produce_numbers(producer, "t", range(5), reports)
     assert producer.flush(20) == 0
@@ -228,7 +233,9 @@ def test_commits_wait_for_the_daemon_and_requests_say_that_it_is_away(
     assert consumer.committed([TopicPartition("t", 0)], timeout=10)[0].offset == 10
 
 
-def test_errors_hear_of_an_outage_once(broker: EmbeddedBroker, make_producer: Any, make_consumer: Any) -> None:
+def test_errors_hear_of_an_outage_once(
+    broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
+) -> None:
     errors: list[Any] = []
     producer = make_producer(broker, {"error_cb": errors.append, "delivery.timeout.ms": 100})
     producer.produce("t", b"0")

@@ -27,7 +27,9 @@ ROUND_PAUSE_S = 0.004
 
 
 class Writer:
-    def __init__(self, address: str, topic: str, partitions: int, writer: int, style: str, ledger: str) -> None:
+    def __init__(
+        self, address: str, topic: str, partitions: int, writer: int, style: str, ledger: str
+    ) -> None:
         self.producer = Producer(
             {
                 "bootstrap.servers": address,
@@ -57,7 +59,8 @@ class Writer:
             lane = turn % self.partitions
             first = self.next_number[lane]
             values = [
-                RECORD.pack(self.writer, lane, number) + FILLER for number in range(first, first + ROUND_RECORDS)
+                RECORD.pack(self.writer, lane, number) + FILLER
+                for number in range(first, first + ROUND_RECORDS)
             ]
             self.producer.produce_batch(self.topic, values=values, partition=lane, on_delivery=self.heard)
             self.next_number[lane] += ROUND_RECORDS
@@ -68,9 +71,7 @@ class Writer:
                 self.producer.produce(self.topic, self.value(lane), b"key-%d" % lane)
             else:
                 lane = (turn + index) % self.partitions
-                self.producer.produce(
-                    self.topic, self.value(lane), partition=lane, on_delivery=self.heard
-                )
+                self.producer.produce(self.topic, self.value(lane), partition=lane, on_delivery=self.heard)
             self.next_number[lane] += 1
 
     def write_down(self) -> None:

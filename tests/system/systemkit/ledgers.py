@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
-
-import sys
 
 from shmclient import OFFSET_BEGINNING, Consumer, TopicPartition
 
@@ -74,7 +73,9 @@ def check_acknowledged(log: Log, ledger: Path) -> int:
     told = set()
     for writer, lane, number, partition, offset in whole_entries(ledger, ACK):
         assert offset < len(log[partition]), f"acknowledged [{partition}] {offset} is not in the log"
-        assert log[partition][offset] == (writer, lane, number), f"[{partition}] {offset} holds another record"
+        assert log[partition][offset] == (writer, lane, number), (
+            f"[{partition}] {offset} holds another record"
+        )
         assert (lane, number) not in told, f"writer {writer}: lane {lane} number {number} was reported twice"
         told.add((lane, number))
     return len(told)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from systemkit.waiting import DEADLINE_S
-
 from shmclient.consumer import Consumer
 from shmclient.producer import Producer
+from systemkit.waiting import DEADLINE_S
 
 
 class Reports:
@@ -36,9 +35,7 @@ def produce_numbers(producer: Producer, topic: str, numbers: range, reports: Rep
     for number in numbers:
         while True:
             try:
-                producer.produce(
-                    topic, b"%d" % number, partition=0, on_delivery=reports.heard, **options
-                )
+                producer.produce(topic, b"%d" % number, partition=0, on_delivery=reports.heard, **options)
                 break
             except BufferError:
                 producer.poll(0.05)

@@ -40,7 +40,7 @@ def open_files(pid: int) -> dict[str, str]:
     found = {}
     for path in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            found[path.name] = os.readlink(path)
+            found[path.name] = str(path.readlink())
         except FileNotFoundError:
             continue  # the descriptor that lists the folder
     return found
