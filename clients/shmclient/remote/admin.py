@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,7 +45,15 @@ class RemoteAdminClient(AdminClient):
     def _attach(self, given: Mapping[str, Any], address: str) -> None:
         self._is_closed = False
         self._kafka = call(confluent_admin.AdminClient, remote_configuration(given, address))
+        self._unanswered_futures: list[Future[Any]] = []
+        _drop_answered()
         forks.watch(self)
+
+    def __del__(self) -> None:
+        """A request that was sent is answered, also when nobody keeps the client: ``AdminClient(conf).create_topics(...)``."""
+        waiting = _not_done(getattr(self, "_unanswered_futures", []))
+        if waiting:
+            _outliving.append((self._kafka, waiting))
 
     def __exit__(self, *exception: Any) -> None:
         call(self._kafka.__exit__, *exception)
@@ -82,10 +91,27 @@ class RemoteAdminClient(AdminClient):
         """Send a request; its futures are found under the very objects that the program gave."""
         given = {option: value for option, value in options.items() if value is not None}
         futures = ask(getattr(self._kafka, name), *args, **given)
+        sent = list(futures.values()) if isinstance(futures, dict) else [futures]
+        self._unanswered_futures = _not_done(self._unanswered_futures) + sent
         if not isinstance(futures, dict):
             return futures
         asked = {item: item for item in args[0]} if args and isinstance(args[0], list | dict) else {}
         return {asked.get(key, key): future for key, future in futures.items()}
+
+
+_outliving: list[tuple[Any, list[Future[Any]]]] = []
+"""Clients of confluent_kafka that nobody has any more, with the requests that they still wait for.
+
+They are dropped by a thread of the program that comes by later, for librdkafka's own, which brings the answer, must not.
+"""
+
+
+def _not_done(futures: list[Future[Any]]) -> list[Future[Any]]:
+    return [future for future in futures if not future.done()]
+
+
+def _drop_answered() -> None:
+    _outliving[:] = [(client, futures) for client, futures in _outliving if _not_done(futures)]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("confluent_kafka", reason="needs the extra `kafka`")
 
 import confluent_kafka.admin as theirs
+from support.backends import unique
 
 from shmclient import (
     Consumer,
@@ -45,6 +46,7 @@ from shmclient.admin import (
     OffsetSpec,
     TopicDescription,
 )
+from shmclient.remote import admin as remote_admin
 from shmclient.remote.admin import RemoteAdminClient
 
 TIMEOUT_S = 20.0
@@ -108,6 +110,25 @@ def test_a_closed_client_says_so(nowhere: dict[str, Any]) -> None:
         assert len(admin) >= 0
     with pytest.raises(RuntimeError):
         admin.list_topics(timeout=1)
+
+
+@pytest.mark.kafka
+def test_requests_are_answered_when_nobody_keeps_the_client(conf: dict[str, Any]) -> None:
+    name = unique("topic")
+    assert only(AdminClient(conf).create_topics([NewTopic(name, 1, 1)])) is None
+    assert AdminClient(conf).describe_cluster().result(TIMEOUT_S).nodes
+    AdminClient(conf).delete_topics([name])
+
+
+def test_clients_that_nobody_keeps_go_when_their_requests_are_answered(nowhere: dict[str, Any]) -> None:
+    futures = AdminClient(nowhere).delete_topics(["t"], request_timeout=0.2)
+    kept = len(remote_admin._outliving)
+    assert kept
+    with pytest.raises(KafkaException) as caught:
+        only(futures)
+    assert caught.value.args[0] == KafkaError._TIMED_OUT
+    AdminClient(nowhere)
+    assert len(remote_admin._outliving) < kept
 
 
 @pytest.mark.kafka
