@@ -99,6 +99,8 @@ class RawProducer(RawClient):
 
     def close(self) -> None:
         super().close()
+        if self.region.closed:
+            return
         for fd in (self.bell, self.doorbell):
             os.close(fd)
         del self.ring

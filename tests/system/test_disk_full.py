@@ -1,0 +1,147 @@
+"""A full disk is an error to the writer it concerns, and over when there is room again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from systemkit.records import Reports, produce_numbers, read_numbers
+from systemkit.small_disk import SmallDisk
+from systemkit.waiting import wait_for
+
+from shmclient.admin import NewTopic
+from shmclient.errors import KafkaError, KafkaException
+from shmclient.testing import EmbeddedBroker
+from shmclient.types import TopicPartition
+
+pytestmark = pytest.mark.skipif(bool(SmallDisk.missing()), reason=SmallDisk.missing() or "-")
+
+DISK_BYTES = 24 * 1024 * 1024
+IN_TIME = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError.KAFKA_STORAGE_ERROR})
+
+
+@pytest.fixture
+def disk(tmp_path: Path, nothing_left_behind: None) -> Iterator[SmallDisk]:
+    disk = SmallDisk(tmp_path / "disk", DISK_BYTES)
+    yield disk
+    disk.unmount()
+
+
+@pytest.fixture
+def full(disk: SmallDisk, start_broker: Any) -> EmbeddedBroker:
+    """A broker on the small disk, which is not full yet."""
+    return start_broker(data_dir=disk.path / "data", config={"log.segment.bytes": 4 * 1024 * 1024})
+
+
+def fill_by_producing(producer: Any, topic: str, first: int, reports: Reports) -> int:
+    """Produce numbers in 1 KiB values until one fails; the number after the last."""
+    number = first
+    while not reports.errors:
+        produce_numbers(producer, topic, range(number, number + 200), reports, key=bytes(1000))
+        number += 200
+        producer.flush(30)
+        assert number < 100_000, "the disk never became full"
+    return number
+
+
+@pytest.mark.parametrize("acks", ["1", "all"])
+def test_writers_hear_of_it_readers_go_on_and_all_works_again_with_room(
+    disk: SmallDisk, full: EmbeddedBroker, make_producer: Any, make_consumer: Any, make_admin: Any, acks: str
+) -> None:
+    producer, reports = make_producer(full, {"acks": acks, "delivery.timeout.ms": 700}), Reports()
+    patient, kept = make_producer(full, {"acks": acks}), Reports()
+    produce_numbers(patient, "other", range(100), kept)
+    assert patient.flush(20) == 0
+    produce_numbers(producer, "t", range(100), reports)
+    assert producer.flush(20) == 0
+    disk.fill()
+    number = fill_by_producing(producer, "t", 100, reports)
+    assert set(reports.errors.values()) <= IN_TIME
+    produce_numbers(patient, "other", range(100, 200), kept, key=bytes(5000))
+
+    # Reads go on: what was committed is there, in both topics, also for a consumer that is new.
+    reader = make_consumer(full, "t", config={"enable.partition.eof": True})
+    assert read_up_to_end(reader) == sorted(reports.offsets)
+    assert read_numbers(make_consumer(full, "other"), 100) == list(range(100))
+    with pytest.raises(KafkaException) as refused:
+        make_admin(full).create_topics([NewTopic("new", 1)])["new"].result(10)
+    assert refused.value.args[0].code() == KafkaError.KAFKA_STORAGE_ERROR
+
+    disk.free()
+    produce_numbers(producer, "t", range(number, number + 100), reports)
+    wait_for(lambda: producer.flush(1) == 0, "the producer goes on")
+    retry_until_delivered(producer, number + 100, reports)
+    assert patient.flush(30) == 0
+    assert kept.errors == {}
+    assert read_numbers(make_consumer(full, "other"), 200) == list(range(200))
+    numbers = read_up_to_end(make_consumer(full, "t", config={"enable.partition.eof": True}))
+    assert len(set(numbers)) == len(numbers)
+    assert numbers == sorted(numbers)
+    assert set(reports.offsets) <= set(numbers)
+    make_admin(full).create_topics([NewTopic("new", 1)])["new"].result(10)
+    assert full.is_running
+    assert full.log.count("broker process up") == 1
+
+
+def read_up_to_end(consumer: Any) -> list[int]:
+    numbers = []
+    while True:
+        message = consumer.poll(10)
+        assert message is not None
+        if message.error() is not None:
+            assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+            return numbers
+        numbers.append(int(message.value()))
+
+
+def retry_until_delivered(producer: Any, number: int, reports: Reports) -> None:
+    """A partition that went offline is opened again within some seconds."""
+
+    def delivered() -> bool:
+        nonlocal number
+        produce_numbers(producer, "t", range(number, number + 1), reports)
+        producer.flush(20)
+        number += 1
+        return number - 1 in reports.offsets
+
+    wait_for(delivered, "a record is delivered after there is room")
+
+
+def test_offsets_that_cannot_be_committed_are_told_and_committed_later(
+    disk: SmallDisk, full: EmbeddedBroker, make_producer: Any, make_consumer: Any
+) -> None:
+    producer, reports = make_producer(full), Reports()
+    produce_numbers(producer, "t", range(100), reports)
+    assert producer.flush(20) == 0
+    consumer = make_consumer(full, "t")
+    disk.fill()
+    refused = 0
+    for _ in range(100):
+        read_numbers(consumer, 1)
+        try:
+            consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            assert error.args[0].code() == KafkaError.KAFKA_STORAGE_ERROR
+            refused += 1
+    disk.free()
+    consumer.commit(offsets=[TopicPartition("t", 0, 100)], asynchronous=False)
+    assert consumer.committed([TopicPartition("t", 0)], 10)[0].offset == 100
+    print(f"{refused} of 100 commits refused")
+
+
+def test_a_daemon_killed_on_a_full_disk_starts_serves_and_recovers(
+    disk: SmallDisk, full: EmbeddedBroker, make_producer: Any, make_consumer: Any
+) -> None:
+    producer, reports = make_producer(full, {"delivery.timeout.ms": 700}), Reports()
+    produce_numbers(producer, "t", range(100), reports)
+    assert producer.flush(20) == 0
+    disk.fill()
+    number = fill_by_producing(producer, "t", 100, reports)
+    full.kill()
+    full.restart()
+    reader = make_consumer(full, "t", config={"enable.partition.eof": True})
+    assert set(reports.offsets) <= set(read_up_to_end(reader))
+    disk.free()
+    retry_until_delivered(producer, number, reports)
