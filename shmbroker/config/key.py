@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
@@ -129,6 +129,20 @@ class ConfigKey(NamedTuple):
         if too_low or too_high or number != number:
             raise self._refuse(raw)
         return number
+
+
+def find_key(keys: Mapping[str, ConfigKey], kind: str, name: str) -> ConfigKey:
+    """Look a key up; ``kind`` is what the error calls it.
+
+    Raises:
+        BrokerError: INVALID_CONFIG when there is none of that name; the message names the nearest one.
+    """
+    key = keys.get(name)
+    if key is None:
+        raise BrokerError(
+            ErrorCode.INVALID_CONFIG, f"Unknown {kind} config name: {name}{nearest(name, keys)}"
+        )
+    return key
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

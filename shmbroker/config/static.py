@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shmbroker.config.broker_keys import BROKER_KEYS
-from shmbroker.config.key import ConfigKey, Value, nearest
+from shmbroker.config.key import Value, find_key
 from shmbroker.errors import BrokerError, ErrorCode
 
 
@@ -34,21 +34,7 @@ class StaticConfig:
             BrokerError: INVALID_CONFIG for an unknown key (with the nearest known one) or a value out of
                 range.
         """
-        self.assigned[name] = broker_key(name).parse(raw)
-
-
-def broker_key(name: str) -> ConfigKey:
-    """Look a broker key up.
-
-    Raises:
-        BrokerError: INVALID_CONFIG when there is none of that name; the message names the nearest one.
-    """
-    key = BROKER_KEYS.get(name)
-    if key is None:
-        raise BrokerError(
-            ErrorCode.INVALID_CONFIG, f"Unknown broker config name: {name}{nearest(name, BROKER_KEYS)}"
-        )
-    return key
+        self.assigned[name] = find_key(BROKER_KEYS, "broker", name).parse(raw)
 
 
 def load_static_config(path: Path | None, settings: Iterable[str]) -> StaticConfig:

@@ -9,7 +9,41 @@ from shmclient.admin.resources import AclOperation, acl_operations
 from shmclient.types import TopicPartitionInfo, Uuid
 
 
-class NewTopic:
+class _TopicRequest:
+    """Equal, and ordered, by topic and number of partitions."""
+
+    __slots__ = ("_replica_assignment", "_topic")
+
+    def __init__(self, topic: str, replica_assignment: Sequence[Sequence[int]] | None) -> None:
+        self._topic = _topic_name(topic)
+        self._replica_assignment = replica_assignment
+
+    @property
+    def topic(self) -> str:
+        return self._topic
+
+    @property
+    def replica_assignment(self) -> Sequence[Sequence[int]] | None:
+        return self._replica_assignment
+
+    def _partition_count(self) -> int:
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return (self._topic, self._partition_count()) == (other._topic, other._partition_count())
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return (self._topic, self._partition_count()) < (other._topic, other._partition_count())
+
+    def __hash__(self) -> int:
+        return hash(self._topic)
+
+
+class NewTopic(_TopicRequest):
     """A topic for `AdminClient.create_topics`.
 
     num_partitions, replication_factor: -1 leaves the choice to the broker's defaults
@@ -19,7 +53,7 @@ class NewTopic:
     Raises TypeError for wrong types. Numbers that make no sense are for the broker to refuse.
     """
 
-    __slots__ = ("_config", "_replica_assignment", "_topic", "num_partitions", "replication_factor")
+    __slots__ = ("_config", "num_partitions", "replication_factor")
 
     def __init__(
         self,
@@ -29,21 +63,12 @@ class NewTopic:
         replica_assignment: Sequence[Sequence[int]] | None = None,
         config: Mapping[str, str] | None = None,
     ) -> None:
-        self._topic = _topic_name(topic)
+        super().__init__(topic, replica_assignment)
         self.num_partitions = operator.index(num_partitions)
         self.replication_factor = operator.index(replication_factor)
-        self._replica_assignment = replica_assignment
         if config is not None and not isinstance(config, Mapping):
             raise TypeError(f"config must be a dict of strings, not {type(config).__name__}")
         self._config = config
-
-    @property
-    def topic(self) -> str:
-        return self._topic
-
-    @property
-    def replica_assignment(self) -> Sequence[Sequence[int]] | None:
-        return self._replica_assignment
 
     @property
     def config(self) -> Mapping[str, str] | None:
@@ -53,27 +78,17 @@ class NewTopic:
         count = "" if self.num_partitions == -1 else f",num_partitions={self.num_partitions}"
         return f"NewTopic(topic={self._topic}{count})"
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, NewTopic):
-            return NotImplemented
-        return (self._topic, self.num_partitions) == (other._topic, other.num_partitions)
-
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, NewTopic):
-            return NotImplemented
-        return (self._topic, self.num_partitions) < (other._topic, other.num_partitions)
-
-    def __hash__(self) -> int:
-        return hash(self._topic)
+    def _partition_count(self) -> int:
+        return self.num_partitions
 
 
-class NewPartitions:
+class NewPartitions(_TopicRequest):
     """A topic and how many partitions it shall have, for `AdminClient.create_partitions`.
 
     `replica_assignment` lists broker ids for each partition that is added. Raises TypeError for wrong types.
     """
 
-    __slots__ = ("_replica_assignment", "_topic", "new_total_count")
+    __slots__ = ("new_total_count",)
 
     def __init__(
         self,
@@ -81,33 +96,14 @@ class NewPartitions:
         new_total_count: int,
         replica_assignment: Sequence[Sequence[int]] | None = None,
     ) -> None:
-        self._topic = _topic_name(topic)
+        super().__init__(topic, replica_assignment)
         self.new_total_count = operator.index(new_total_count)
-        self._replica_assignment = replica_assignment
-
-    @property
-    def topic(self) -> str:
-        return self._topic
-
-    @property
-    def replica_assignment(self) -> Sequence[Sequence[int]] | None:
-        return self._replica_assignment
 
     def __repr__(self) -> str:
         return f"NewPartitions(topic={self._topic},new_total_count={self.new_total_count})"
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, NewPartitions):
-            return NotImplemented
-        return (self._topic, self.new_total_count) == (other._topic, other.new_total_count)
-
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, NewPartitions):
-            return NotImplemented
-        return (self._topic, self.new_total_count) < (other._topic, other.new_total_count)
-
-    def __hash__(self) -> int:
-        return hash(self._topic)
+    def _partition_count(self) -> int:
+        return self.new_total_count
 
 
 class TopicDescription:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from shmbroker.config.broker_keys import BROKER_KEYS
-from shmbroker.config.key import ConfigKey, Value, ValueType, nearest
-from shmbroker.config.static import StaticConfig, broker_key
+from shmbroker.config.key import ConfigKey, Value, ValueType, find_key
+from shmbroker.config.static import StaticConfig
 from shmbroker.config.topic_keys import TOPIC_KEYS
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import (
@@ -104,20 +104,6 @@ class Settings(NamedTuple):
             min_insync_replicas=number("min.insync.replicas"),
             index_interval_bytes=number("index.interval.bytes"),
         )
-
-
-def topic_key(name: str) -> ConfigKey:
-    """Look a topic key up.
-
-    Raises:
-        BrokerError: INVALID_CONFIG when there is none of that name; the message names the nearest one.
-    """
-    key = TOPIC_KEYS.get(name)
-    if key is None:
-        raise BrokerError(
-            ErrorCode.INVALID_CONFIG, f"Unknown topic config name: {name}{nearest(name, TOPIC_KEYS)}"
-        )
-    return key
 
 
 # --- describe ----------------------------------------------------------------------------------------------
@@ -261,8 +247,8 @@ def _known_keys(resource: ConfigResourceSpec) -> dict[str, ConfigKey]:
 
 def _changeable_key(resource: ConfigResourceSpec, name: str) -> ConfigKey:
     if resource.resource_type == TOPIC:
-        return topic_key(name)
-    key = broker_key(name)
+        return find_key(TOPIC_KEYS, "topic", name)
+    key = find_key(BROKER_KEYS, "broker", name)
     if not key.is_dynamic:
         raise BrokerError(
             ErrorCode.INVALID_REQUEST,

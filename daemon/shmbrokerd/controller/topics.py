@@ -6,6 +6,8 @@ import base64
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from shmbroker.config.key import find_key
+from shmbroker.config.topic_keys import TOPIC_KEYS
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import (
     CreatePartitions,
@@ -20,7 +22,7 @@ from shmbroker.protocol.messages import (
     PartitionInfo,
     TopicInfo,
 )
-from shmbrokerd.controller.configs import TOPIC, Settings, config_records, topic_key
+from shmbrokerd.controller.configs import TOPIC, Settings, config_records
 from shmbrokerd.controller.decision import CloseLog, Decision, Effect, OpenLog
 from shmbrokerd.controller.records import ConfigRow, Drop, PartitionRow, Put, Record, TopicRow
 from shmbrokerd.controller.state import State, Topic
@@ -123,7 +125,7 @@ def _check_new_name(state: State, name: str, created: Collection[str]) -> None:
 def _checked_configs(spec: NewTopicSpec) -> dict[str, str]:
     configs = {}
     for name, raw in spec.configs.items():
-        key = topic_key(name)
+        key = find_key(TOPIC_KEYS, "topic", name)
         if raw is None:
             raise BrokerError(
                 ErrorCode.INVALID_CONFIG, f"topic '{spec.name}': config {name} needs a value, not null"

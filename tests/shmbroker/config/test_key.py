@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmbroker.config.broker_keys import BROKER_KEYS
-from shmbroker.config.key import ConfigKey, ValueType, nearest
+from shmbroker.config.key import ConfigKey, ValueType, find_key, nearest
 from shmbroker.config.topic_keys import TOPIC_KEYS
 from shmbroker.errors import BrokerError, ErrorCode
 
@@ -86,3 +86,13 @@ def test_any_text_is_a_value_or_a_refusal(text: str) -> None:
 def test_the_nearest_name_is_hinted_at_and_nonsense_is_not() -> None:
     assert nearest("log.segment.byte", BROKER_KEYS) == "; did you mean log.segment.bytes?"
     assert nearest("zzzz", BROKER_KEYS) == ""
+
+
+def test_a_key_that_is_not_there_is_refused_with_the_nearest_one():
+    assert find_key(BROKER_KEYS, "broker", "log.segment.bytes") is BROKER_KEYS["log.segment.bytes"]
+    with pytest.raises(BrokerError) as caught:
+        find_key(BROKER_KEYS, "broker", "log.segment.byte")
+    assert caught.value.code == ErrorCode.INVALID_CONFIG
+    assert caught.value.message == (
+        "Unknown broker config name: log.segment.byte; did you mean log.segment.bytes?"
+    )
