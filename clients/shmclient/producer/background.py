@@ -39,11 +39,14 @@ REQUEST_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 0.0
 """One look for the daemon in each turn: expiries must not wait for it."""
 RECONNECT_S = 0.02
+IDLE_RECONNECT_S = 1.0
+"""Pause between two looks for a daemon while nothing is to be sent."""
 BUSY_PUMPS = 4
 """Pumps by the application since the thread last looked that make it think the application drives the sending itself."""
-BUSY_SLEEP_S = 0.003
-"""How long the thread then leaves it alone. The broker need not ring for every answer meanwhile; the price is that the last
-records of a burst may wait this long."""
+MIN_BUSY_SLEEP_S = 0.003
+MAX_BUSY_SLEEP_S = 0.05
+"""How long the thread then leaves it alone, twice as long each time it finds it still busy. The broker need not ring for every
+answer meanwhile; the price is that the last records of a burst may wait this long, unless they are flushed."""
 BATCH_OVERHEAD_BYTES = 64 * 1024
 """Columns and header of a batch beyond the bytes of its records."""
 
@@ -65,9 +68,11 @@ class Background:
         self._is_closing = False
         self._is_abandoned = False
         self._is_down = False
+        self._was_attached = False
         self._cluster_id: str | None = None
         self._described_at = 0.0
         self._seen_pumps = 0
+        self._busy_sleep_s = MIN_BUSY_SLEEP_S
         self._sleeper: Sleeper | None = None
         self._is_watching = False
         """The thread sleeps until the broker answers, or is on its way to."""
@@ -139,10 +144,10 @@ class Background:
                 has_work = bool(topics) or sender.has_outstanding()
                 deadline = min(sender.next_deadline(now), self._statistics.due_at)
                 self._tell_statistics(now)
-            if has_work and sender.attachment is None:
+            if sender.attachment is None and (has_work or not self._was_attached):
                 if self._try_attach():
                     continue
-                deadline = now + RECONNECT_S
+                deadline = now + (RECONNECT_S if has_work else IDLE_RECONNECT_S)
             elif topics:
                 self._describe(topics)
                 continue
@@ -209,6 +214,7 @@ class Background:
         self._sleeper = attachment.sleeper(self._nudge_fd)
         with sender.lock:
             sender.attach(attachment)
+        self._was_attached = True
 
     def _note_absence(self, error: KafkaError) -> None:
         """Tell of an outage once, not with every try."""
@@ -266,10 +272,14 @@ class Background:
         else:
             poller = select.poll()
             poller.register(self._nudge_fd, select.POLLIN)
-            poller.poll((min(timeout_s, BUSY_SLEEP_S) if is_driven else timeout_s) * 1000)
+            poller.poll((min(timeout_s, self._busy_sleep_s) if is_driven else timeout_s) * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._nudge_fd)
 
     def _is_driven_by_application(self) -> bool:
         pumps, self._seen_pumps = self._sender.pumps - self._seen_pumps, self._sender.pumps
-        return pumps >= BUSY_PUMPS
+        if pumps < BUSY_PUMPS:
+            self._busy_sleep_s = MIN_BUSY_SLEEP_S
+            return False
+        self._busy_sleep_s = min(2 * self._busy_sleep_s, MAX_BUSY_SLEEP_S)
+        return True

@@ -467,6 +467,7 @@ class Producer:
             KafkaException: _TRANSPORT when no daemon answers within ``timeout`` seconds (-1: ``socket.timeout.ms``).
         """
         self._check_handle()
+        self._background.start()  # who asks is about to produce: the ring is there by then
         return fetch_cluster_metadata(
             self._connection, topic, timeout, allow_auto_create=self._config.allow_auto_create_topics
         )
