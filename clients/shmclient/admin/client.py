@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 import warnings
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
@@ -26,6 +27,7 @@ from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata, timed_out
 from shmclient.metadata.offset_lookup import NO_LEADER_TEXT, describe_partitions, look_up_offset
+from shmclient.statistics import Statistics
 from shmclient.topic_partition import TopicPartition
 from shmclient.types import IsolationLevel, TopicCollection
 
@@ -58,7 +60,9 @@ class AdminClient:
             self._config.bootstrap_servers, self._config.client_id, self._config.socket_timeout_ms / 1000
         )
         self._worker = Worker(f"shmclient-admin-{id(self):x}")
-        self._events: queue.SimpleQueue[KafkaError] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[Callable[..., Any], Any]] = queue.SimpleQueue()
+        """Callbacks to be called by :meth:`poll`, each with its argument."""
+        self._statistics = Statistics(self._config, self._connection)
         self._unanswered = 0
         self._is_connected = True
         self._is_closed = False
@@ -85,21 +89,27 @@ class AdminClient:
         return True
 
     def poll(self, timeout: float) -> int:
-        """Serve callbacks (``error_cb``) for up to ``timeout`` seconds; how many were called."""
-        wait_s = checks.timeout_s("timeout", timeout, 0.0, lowest_ms=-1)
+        """Serve callbacks (``error_cb``, ``stats_cb``), the first of them after up to ``timeout`` seconds; how many were
+        called."""
+        deadline = Deadline(max(0.0, checks.timeout_s("timeout", timeout, 0.0, lowest_ms=-1)))
         self._check_open()
-        callback = self._config.error_cb
-        if callback is None:
+        if self._config.error_cb is not None:
+            self._notice_connection()
+        elif self._statistics.due_at == float("inf"):
             return 0
-        self._notice_connection()
         served = 0
         while True:
+            self._tell_statistics()
+            remaining_s = 0.0 if served else deadline.remaining_s()
+            until_due_s = max(0.0, self._statistics.due_at - time.monotonic())
             try:
-                event = self._events.get(timeout=0 if served else max(wait_s, 0.0))
+                callback, argument = self._events.get(timeout=min(remaining_s, until_due_s))
             except queue.Empty:
-                return served
-            callback(event)
-            served += 1
+                if remaining_s <= until_due_s:
+                    return served
+            else:
+                callback(argument)
+                served += 1
 
     def set_sasl_credentials(self, username: str, password: str) -> None:
         """Accepted for programs that call it: a local socket knows its peer from the kernel."""
@@ -407,8 +417,15 @@ class AdminClient:
         if cause.code() != KafkaError._TRANSPORT or not self._is_connected:
             return
         self._is_connected = False
-        self._events.put(cause)
-        self._events.put(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+        callback = self._config.error_cb
+        if callback is not None:
+            self._events.put((callback, cause))
+            self._events.put((callback, KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")))
+
+    def _tell_statistics(self) -> None:
+        callback = self._config.stats_cb
+        if callback is not None and time.monotonic() >= self._statistics.due_at:
+            self._events.put((callback, self._statistics.take({})))
 
 
 def _deleted(outcome: m.PartitionOutcome) -> DeletedRecords:

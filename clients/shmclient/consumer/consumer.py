@@ -20,20 +20,21 @@ from shmclient.consumer.fetcher import Fetcher
 from shmclient.consumer.link import Link
 from shmclient.consumer.offsets import Offsets
 from shmclient.consumer.partitions import AssignedPartition
+from shmclient.consumer.statistics import consumer_figures
 from shmclient.consumer.watermarks import Watermarks
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.logs import client_log
 from shmclient.message import Message
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
+from shmclient.statistics import Statistics
 from shmclient.topic_partition import OFFSET_INVALID, OFFSET_STORED, TopicPartition
 
 READY_RECORDS = 500
 """Records poll() makes ready at a time: many enough to share the cost of a batch, few enough to hold little back."""
 MAX_CONSUME = 1_000_000
 CLOSE_TIMEOUT_S = 2.0
-
-log = logging.getLogger(__name__)
 
 
 class Consumer:
@@ -53,8 +54,9 @@ class Consumer:
         if hand_over(self, "consumer", given):
             return
         config: ClientConfig = parse_config(given, "consumer")
+        self._log = client_log(config.logger)
         for warning in config.warnings:
-            log.warning("%s", warning)
+            self._log(logging.WARNING, "%s", warning)
         self._config = config
         self._pid = os.getpid()
         self._is_closed = False
@@ -66,6 +68,9 @@ class Consumer:
         self._offsets = Offsets(config, self._connection)
         self._fetcher = Fetcher(config, self._link, self._offsets.committed_offset)
         self._watermarks = Watermarks(self._connection, config)
+        self._statistics = Statistics(config, self._connection)
+        self._due_at = 0.0
+        """When an automatic commit or statistics are due next."""
         self._current: AssignedPartition | None = None
         """The partition whose ready records poll() hands out."""
         self._last: Message | None = None
@@ -144,7 +149,7 @@ class Consumer:
         Serves ``on_commit`` and ``error_cb``. Signals interrupt the wait at once.
         """
         current = self._current
-        if current is not None and current.ready and time.monotonic() < self._offsets.auto_commit_at:
+        if current is not None and current.ready and time.monotonic() < self._due_at:
             self._last = message = current.ready.popleft()
             return message
         return self._poll(timeout)
@@ -295,7 +300,7 @@ class Consumer:
         if not remaining_s:
             return False
         now = time.monotonic()
-        until = min(self._offsets.auto_commit_at, now + remaining_s)
+        until = min(self._due_at, now + remaining_s)
         self._fetcher.notice_moved()
         if any(p.position < 0 and not p.is_halted for p in self._fetcher.partitions.values()):
             until = min(until, now + 0.05)
@@ -303,18 +308,26 @@ class Consumer:
         return True
 
     def _serve(self) -> None:
-        """What is due between two deliveries: automatic commits, commits that wait, callbacks."""
-        if time.monotonic() >= self._offsets.auto_commit_at:
-            self._settle()
-            self._offsets.auto_commit(self._fetcher.partitions.values())
+        """What is due between two deliveries: automatic commits, commits that wait, statistics, callbacks."""
+        if time.monotonic() >= self._due_at:
+            self._do_due(time.monotonic())
         self._offsets.run_pending()
         for events in (self._offsets.events, self._events):
             while events:
                 callback, arguments = events.popleft()
                 callback(*arguments)
 
+    def _do_due(self, now: float) -> None:
+        self._settle()
+        if now >= self._offsets.auto_commit_at:
+            self._offsets.auto_commit(self._fetcher.partitions.values())
+        if now >= self._statistics.due_at and self._config.stats_cb is not None:
+            figures = consumer_figures(self._fetcher, self._offsets)
+            self._events.append((self._config.stats_cb, (self._statistics.take(figures),)))
+        self._due_at = min(self._offsets.auto_commit_at, self._statistics.due_at)
+
     def _note_error(self, error: KafkaError) -> None:
-        log.warning("%s", error.str())
+        self._log(logging.WARNING, "%s", error.str())
         if self._config.error_cb is not None:
             self._events.append((self._config.error_cb, (error,)))
 
@@ -396,7 +409,7 @@ class Consumer:
                 self._offsets.commit_later(wanted)
                 self._offsets.note_committed(partitions, wanted)
             return None
-        result = self._offsets.commit(wanted)
+        result = self._offsets.commit(wanted, self._connection.request_timeout_s)
         self._offsets.note_committed(partitions, wanted)
         return result
 
@@ -512,7 +525,7 @@ class Consumer:
         try:
             self._offsets.commit(offsets, CLOSE_TIMEOUT_S if self._offsets.is_daemon_there() else 0.0)
         except KafkaException as error:
-            log.warning("offsets were not committed at close: %s", error.args[0].str())
+            self._log(logging.WARNING, "offsets were not committed at close: %s", error.args[0].str())
 
     def __enter__(self) -> Consumer:
         return self
@@ -531,7 +544,6 @@ class Consumer:
     def _check_handle(self) -> None:
         if self._is_closed:
             raise RuntimeError("Handle has been closed")
-
 
 
 _consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()

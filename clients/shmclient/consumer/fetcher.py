@@ -108,7 +108,7 @@ class Fetcher:
         assert table is not None
         topics = list({p.topic for p in self._turns})
         try:
-            infos = self._link.describe(topics, 5.0, allow_auto_create=self._config.allow_auto_create_topics)
+            infos = self._link.describe(topics, allow_auto_create=self._config.allow_auto_create_topics)
         except KafkaException:
             return
         found = {(t.name, p.partition): (t.topic_id, p) for t in infos if not t.code for p in t.partitions}
@@ -136,6 +136,13 @@ class Fetcher:
         table = self._link.table
         assert table is not None
         return table.figures(partition.slot)
+
+    def bounds(self, partition: AssignedPartition) -> tuple[int, int, int]:
+        """(log start, high watermark, last stable offset) as far as they are known, else OFFSET_INVALID."""
+        if partition.slot < 0 or self._link.table is None:
+            return OFFSET_INVALID, OFFSET_INVALID, OFFSET_INVALID
+        figures = self.figures(partition)
+        return figures.log_start, figures.high_watermark, figures.last_stable
 
     def end_of(self, figures: Figures) -> int:
         """How far this consumer may read (``isolation.level``)."""

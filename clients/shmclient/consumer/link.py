@@ -18,6 +18,8 @@ from shmclient.connection.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 
 RECONNECT_S = 0.02
+REQUEST_TIMEOUT_S = 5.0
+"""Longest wait of a poll() for metadata, whatever ``socket.timeout.ms`` allows: it is asked for again."""
 ATTACH_TIMEOUT_S = 1.0
 MAX_SLEEP_S = 1.0
 """Longest sleep in one go: bounds what a lost wake-up (a broker killed between appending and ringing) can delay."""
@@ -53,13 +55,14 @@ class Link:
             self._is_down = True
             self._on_down(KafkaError(KafkaError._ALL_BROKERS_DOWN, f"1/1 brokers are down: {error.str()}"))
 
-    def describe(self, topics: list[str], timeout_s: float, *, allow_auto_create: bool) -> list[TopicInfo]:
+    def describe(self, topics: list[str], *, allow_auto_create: bool) -> list[TopicInfo]:
         """Metadata of ``topics``.
 
         Raises:
             KafkaException: as :meth:`Connection.request`.
         """
         request = DescribeTopics(topics, allow_auto_create)
+        timeout_s = min(REQUEST_TIMEOUT_S, self.connection.request_timeout_s)
         return self.connection.request(request, DescribeTopicsReply, timeout_s).topics
 
     def sleep(self, slots: list[int], has_news: Callable[[], bool], timeout_s: float) -> None:

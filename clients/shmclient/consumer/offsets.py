@@ -23,6 +23,7 @@ from shmclient.errors import KafkaError, KafkaException
 from shmclient.topic_partition import OFFSET_INVALID, TopicPartition, partition_result
 
 REQUEST_TIMEOUT_S = 5.0
+"""Longest wait inside poll(), whatever ``socket.timeout.ms`` allows."""
 MAX_PENDING_COMMITS = 1000
 """Asynchronous commits kept while the daemon is away; later ones supersede the oldest, which are dropped."""
 
@@ -34,6 +35,7 @@ class Offsets:
         self._config = config
         self._group = config.group_id or ""
         self._connection = connection
+        self._request_timeout_s = min(REQUEST_TIMEOUT_S, connection.request_timeout_s)
         self._pending: deque[list[TopicPartition]] = deque(maxlen=MAX_PENDING_COMMITS)
         self.events: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         """Calls of ``on_commit`` to be made by poll()."""
@@ -58,9 +60,7 @@ class Offsets:
 
     # --- committing ----------------------------------------------------------------------------------------
 
-    def commit(
-        self, offsets: list[TopicPartition], timeout_s: float = REQUEST_TIMEOUT_S
-    ) -> list[TopicPartition]:
+    def commit(self, offsets: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
         """Commit and return one result for each partition.
 
         Raises:
@@ -107,7 +107,7 @@ class Offsets:
         while self._pending and self.is_daemon_there():
             offsets = self._pending[0]
             try:
-                results = self._commit(offsets, REQUEST_TIMEOUT_S)
+                results = self._commit(offsets, self._request_timeout_s)
                 error = next((r.error for r in results if r.error is not None), None)
             except KafkaException as failure:
                 error = failure.args[0]
@@ -180,7 +180,7 @@ class Offsets:
     def committed_offset(self, partition: AssignedPartition) -> int:
         """As :meth:`committed`, for one partition that is being started."""
         key = TopicPartition(partition.topic, partition.number)
-        partition.committed = self.committed([key], REQUEST_TIMEOUT_S)[0].offset
+        partition.committed = self.committed([key], self._request_timeout_s)[0].offset
         return partition.committed
 
 
