@@ -220,7 +220,9 @@ class Producer:
         for message in check_messages(messages):
             own = message.get("callback")
             try:
-                self.produce(
+                # This class's own: a subclass may take its arguments in another order, or serialize them.
+                Producer.produce(
+                    self,
                     topic,
                     message.get("value"),
                     message.get("key"),
