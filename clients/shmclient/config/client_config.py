@@ -13,12 +13,10 @@ if TYPE_CHECKING:
     from shmclient.errors import KafkaError
     from shmclient.message import Message
     from shmclient.topic_partition import TopicPartition
-    from shmclient.types import ThrottleEvent
 
 Partitioner: TypeAlias = Callable[["bytes | None", int], int]
 ErrorCallback: TypeAlias = "Callable[[KafkaError], Any]"
 StatsCallback: TypeAlias = Callable[[str], Any]
-ThrottleCallback: TypeAlias = "Callable[[ThrottleEvent], Any]"
 DeliveryCallback: TypeAlias = "Callable[[KafkaError | None, Message], Any]"
 CommitCallback: TypeAlias = "Callable[[KafkaError | None, list[TopicPartition]], Any]"
 
@@ -53,7 +51,6 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     statistics_interval_ms: int
     error_cb: ErrorCallback | None
     stats_cb: StatsCallback | None
-    throttle_cb: ThrottleCallback | None
     logger: Any
 
     # producer
@@ -66,7 +63,6 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     compression_type: str
     compression_level: int
     delivery_timeout_ms: int
-    request_timeout_ms: int
     retries: int
     partitioner: str | Partitioner
     sticky_partitioning_linger_ms: int
@@ -85,8 +81,6 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     enable_auto_offset_store: bool
     enable_partition_eof: bool
     check_crcs: bool
-    fetch_min_bytes: int
-    fetch_wait_max_ms: int
     fetch_max_bytes: int
     max_partition_fetch_bytes: int
     isolation_level: str

@@ -27,6 +27,7 @@ KEYS: tuple[Key, ...] = (
         "client.rack",
         "The rack this client counts itself to; reported to the group coordinator.",
         effect="honoured",
+        note="Not used before there are consumer groups.",
     ),
     integer(
         "message.max.bytes",
@@ -42,7 +43,8 @@ KEYS: tuple[Key, ...] = (
         60000,
         10,
         300000,
-        "How long a request on the control socket may take before it fails with _TIMED_OUT.",
+        "How long a request on the control socket may take before it fails with _TIMED_OUT, also where a call was "
+        "given no time-out (-1).",
         effect="honoured",
     ),
     integer(
@@ -108,8 +110,8 @@ KEYS: tuple[Key, ...] = (
     ),
     function(
         "throttle_cb",
-        "Called from `poll()` as `throttle_cb(ThrottleEvent)` when the daemon slows this client down.",
-        effect="honoured",
+        "Called from `poll()` as `throttle_cb(ThrottleEvent)` when a broker slows this client down.",
+        note="A daemon of this host slows nobody down: it is never called.",
     ),
     Key(
         name="logger",

@@ -6,6 +6,8 @@ from shmclient.config.key import INT32_MAX, Key, choice, flag, function, integer
 
 _NO_PREFETCH = "The log is read in place; there is no queue of fetched records."
 
+NO_GROUPS_YET = "Not used before there are consumer groups."
+
 KEYS: tuple[Key, ...] = (
     text(
         "group.id",
@@ -19,6 +21,7 @@ KEYS: tuple[Key, ...] = (
         "`session.timeout.ms`.",
         clients="C",
         effect="honoured",
+        note=NO_GROUPS_YET,
     ),
     choice(
         "auto.offset.reset",
@@ -76,7 +79,7 @@ KEYS: tuple[Key, ...] = (
         INT32_MAX,
         "How many bytes should be there before a fetch returns early; at most 100000000.",
         clients="C",
-        effect="honoured",
+        note="Records are handed out as soon as they are there: reading them costs the daemon nothing.",
     ),
     integer(
         "fetch.wait.max.ms",
@@ -85,7 +88,7 @@ KEYS: tuple[Key, ...] = (
         300000,
         "How long to wait for `fetch.min.bytes`.",
         clients="C",
-        effect="honoured",
+        note="See there.",
     ),
     integer(
         "fetch.max.bytes",
@@ -124,6 +127,7 @@ KEYS: tuple[Key, ...] = (
         "How long the application may go without polling before its partitions are given to others.",
         clients="C",
         effect="honoured",
+        note=NO_GROUPS_YET,
     ),
     integer(
         "session.timeout.ms",
@@ -133,6 +137,7 @@ KEYS: tuple[Key, ...] = (
         "How long a member may stay silent before it is removed; a process that dies is noticed at once.",
         clients="C",
         effect="honoured",
+        note=NO_GROUPS_YET,
     ),
     integer(
         "heartbeat.interval.ms",
@@ -142,6 +147,7 @@ KEYS: tuple[Key, ...] = (
         "How often a member tells the coordinator that it lives.",
         clients="C",
         effect="honoured",
+        note=NO_GROUPS_YET,
     ),
     Key(
         name="partition.assignment.strategy",
@@ -152,6 +158,7 @@ KEYS: tuple[Key, ...] = (
         clients="C",
         choices=("range", "roundrobin", "cooperative-sticky"),
         effect="honoured",
+        note=NO_GROUPS_YET,
     ),
     choice(
         "group.protocol",
@@ -160,12 +167,14 @@ KEYS: tuple[Key, ...] = (
         "Which membership protocol to speak: `consumer` is KIP-848's, where the coordinator assigns.",
         clients="C",
         effect="honoured",
+        note=NO_GROUPS_YET,
     ),
     text(
         "group.remote.assignor",
         "The coordinator's assignor for `group.protocol=consumer`; left out, the coordinator chooses.",
         clients="C",
         effect="honoured",
+        note=NO_GROUPS_YET,
     ),
     function(
         "on_commit",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from shmclient.config.key import INT32_MAX, Key, choice, flag, function, integer, text, unsettable
 
+NO_TRANSACTIONS_YET = "Not used before there are transactions."
+
 KEYS: tuple[Key, ...] = (
     integer(
         "acks",
@@ -12,8 +14,8 @@ KEYS: tuple[Key, ...] = (
         1000,
         "When a record counts as delivered: 0 once it is handed over, 1 once the leader committed it, all "
         "(-1) once "
-        "every in-sync replica has it and it is on disk. Other numbers are refused when a record is "
-        "produced.",
+        "every in-sync replica has it and it is on disk. With other numbers every "
+        "record is reported as failed with INVALID_REQUIRED_ACKS, as Kafka's brokers do.",
         clients="P",
         aliases=("request.required.acks",),
         synonyms={"all": "-1"},
@@ -110,7 +112,7 @@ KEYS: tuple[Key, ...] = (
         900000,
         "How long the daemon may wait for in-sync replicas before it fails a batch.",
         clients="P",
-        effect="honoured",
+        note="Partitions have one replica: there is nothing to wait for.",
     ),
     integer(
         "retries",
@@ -141,8 +143,8 @@ KEYS: tuple[Key, ...] = (
         10,
         0,
         900000,
-        "Records without a key fill a batch of one partition before the next is chosen; 0 chooses anew for "
-        "each.",
+        "How long records without a key go to one partition before the next is chosen, unless it got as much as fills "
+        "a batch before; 0 chooses at random for each.",
         clients="P",
         effect="honoured",
     ),
@@ -163,6 +165,7 @@ KEYS: tuple[Key, ...] = (
         "Names a transactional producer across restarts; a newer one of the same name fences the older.",
         clients="P",
         effect="honoured",
+        note=NO_TRANSACTIONS_YET,
     ),
     integer(
         "transaction.timeout.ms",
@@ -172,6 +175,7 @@ KEYS: tuple[Key, ...] = (
         "How long a transaction may stay open before the coordinator aborts it.",
         clients="P",
         effect="honoured",
+        note=NO_TRANSACTIONS_YET,
     ),
     flag(
         "delivery.report.only.error",

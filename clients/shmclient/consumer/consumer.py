@@ -564,4 +564,3 @@ def _take_ready(ready: deque[Message], count: int) -> list[Message]:
     taken = list(ready)
     ready.clear()
     return taken
-

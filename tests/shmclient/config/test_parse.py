@@ -42,12 +42,11 @@ def test_callbacks_and_loggers_are_handed_through() -> None:
         "on_delivery": called,
         "error_cb": called,
         "stats_cb": called,
-        "throttle_cb": called,
         "logger": 5,
     }
     config = parse_config(given, "producer")
-    given_back: list[object] = [config.on_delivery, config.error_cb, config.stats_cb, config.throttle_cb]
-    assert given_back == [called] * 4
+    given_back: list[object] = [config.on_delivery, config.error_cb, config.stats_cb]
+    assert given_back == [called] * 3
     assert config.logger == 5
     assert parse_config({"group.id": "g", "on_commit": called}, "consumer").on_commit is called
 
