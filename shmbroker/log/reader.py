@@ -140,9 +140,14 @@ class LogReader:
         batches = []
         expected = max(offset, self._base)
         for last_offset, value in picked:
-            batch = self._look_at(last_offset, value, check_crcs, anchored)
-            if batch.base_offset > expected:
-                self._check_gap(expected, batch.base_offset)
+            try:
+                batch = self._look_at(last_offset, value, check_crcs, anchored)
+                if batch.base_offset > expected:
+                    self._check_gap(expected, batch.base_offset)
+            except BrokerError:
+                if batches:
+                    break  # what is whole goes out first; the next read begins at the damage and tells of it
+                raise
             if batch.base_offset >= end_offset:
                 break
             batches.append(batch)
