@@ -16,6 +16,7 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.completions import Completion
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.ring import Frame
+from shmbroker.shm.wakeup import Fence
 from shmbrokerd.broker.flusher import Flusher
 from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.session import ConsumerSession, ProducerSession
@@ -61,6 +62,7 @@ class AppendLoop:
         self.partitions: dict[int, LedPartition] = {}
         self._producers: dict[int, ProducerSession] = {}
         self._consumers: dict[int, ConsumerSession] = {}
+        self._fence = Fence()
 
     # --- clients -------------------------------------------------------------------------------------------
 
@@ -247,6 +249,8 @@ class AppendLoop:
         return len(finished)
 
     def _wake_consumers(self, slots: Set[int]) -> None:
+        # A consumer says what it wants, then looks at the figures; so the figures are to be seen before its wish is read.
+        self._fence()
         for consumer in self._consumers.values():
             if consumer.is_interested(slots) and consumer.wake():
                 self._counters.add(SystemCounter.WAKEUPS)
