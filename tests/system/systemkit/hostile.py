@@ -11,7 +11,7 @@ from collections.abc import Callable
 from shmbroker.protocol import messages as m
 from shmbroker.protocol.channel import Channel
 from shmbroker.protocol.framing import Codec
-from shmbroker.records.builder import Columns, ProducerStamp, build_batch
+from shmbroker.records.builder import Columns, build_batch
 from shmbroker.shm.region import map_session_fd
 from shmbroker.shm.ring import RingWriter, topic_tag
 from shmbroker.shm.session import (
@@ -76,9 +76,9 @@ class RawProducer(RawClient):
         self.ring = RingWriter(self.view, self.layout)
         self.requests = 0
 
-    def batch(self, *values: bytes, stamp: ProducerStamp = ProducerStamp()) -> bytes:
+    def batch(self, *values: bytes) -> bytes:
         """A batch as it should be."""
-        return b"".join(build_batch(Columns(values), 1_700_000_000_000, stamp))
+        return b"".join(build_batch(Columns(values), 1_700_000_000_000))
 
     def write(self, batch: bytes, acks: int = 1, slot: int | None = None) -> None:
         """Publish ``batch``, whatever its bytes, in a frame as it should be."""
