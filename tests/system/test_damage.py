@@ -192,7 +192,9 @@ def test_a_file_damaged_under_a_running_daemon_kills_nobody(
     assert_healthy(broker, producer, make_consumer)
     assert broker.is_running
     assert "bug in the daemon" not in broker.log
-    print(f"{harm}: {len(reports.errors)} of 5 refused, brokers started: {broker.log.count('broker process up')}")
+    print(
+        f"{harm}: {len(reports.errors)} of 5 refused, brokers started: {broker.log.count('broker process up')}"
+    )
 
 
 @pytest.mark.parametrize("harm", HARM)
