@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 FOREVER_S = 1_000_000.0
@@ -18,9 +19,7 @@ class Deadline:
     __slots__ = ("_at",)
 
     def __init__(self, timeout_s: float) -> None:
-        if isinstance(timeout_s, str | bytes):  # float() would parse them
-            raise TypeError(f"must be real number, not {type(timeout_s).__name__}")
-        seconds = float(timeout_s)
+        seconds = math.ldexp(timeout_s, 0)  # a float of it, as float() makes, but of numbers only
         self._at = time.monotonic() + (FOREVER_S if seconds < 0 else min(seconds, FOREVER_S))
 
     def remaining_s(self) -> float:

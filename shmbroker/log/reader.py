@@ -77,6 +77,11 @@ class LogReader:
     def close(self) -> None:
         self._leave_segment()
 
+    def __del__(self) -> None:
+        # Consumers are often dropped without being closed.
+        if self._fd >= 0:
+            os.close(self._fd)
+
     # --- segments ------------------------------------------------------------------------------------------
 
     def _segment_for(self, offset: int, active_base: int) -> int:
