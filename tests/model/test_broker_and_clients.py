@@ -110,8 +110,8 @@ def explore_answers(model: Model, count: int, *, is_mortal: bool = False) -> set
     [
         (Model.TSO, 3),
         (Model.WEAK, 1),
-        pytest.param(Model.TSO, 5, marks=pytest.mark.slow),
-        pytest.param(Model.WEAK, 3, marks=pytest.mark.slow),
+        pytest.param(Model.TSO, 4, marks=pytest.mark.slow),
+        pytest.param(Model.WEAK, 2, marks=pytest.mark.slow),
     ],
 )
 def test_every_answer_arrives_and_wakes_who_waits_for_it(model: Model, count: int) -> None:

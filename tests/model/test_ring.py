@@ -105,7 +105,7 @@ def explore(
         (Model.WEAK, 2, 80),
         pytest.param(Model.WEAK, 3, 80, marks=pytest.mark.slow),
         pytest.param(Model.WEAK, 3, 88, marks=pytest.mark.slow),
-        pytest.param(Model.TSO, 9, 40, marks=pytest.mark.slow),
+        pytest.param(Model.TSO, 5, 40, marks=pytest.mark.slow),
     ],
 )
 def test_every_frame_arrives_whole_once_and_in_order(model: Model, count: int, start: int) -> None:

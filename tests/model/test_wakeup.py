@@ -95,9 +95,10 @@ def explore(
         (Model.WEAK, 1, 2, 0),
         (Model.WEAK, 1, 2, 2),
         (Model.WEAK, 2, 1, 0),
-        pytest.param(Model.TSO, 2, 2, 1, marks=pytest.mark.slow),
-        pytest.param(Model.WEAK, 1, 4, 1, marks=pytest.mark.slow),
-        pytest.param(Model.WEAK, 2, 2, 0, marks=pytest.mark.slow),
+        pytest.param(Model.TSO, 1, 4, 1, marks=pytest.mark.slow),
+        pytest.param(Model.TSO, 3, 1, 0, marks=pytest.mark.slow),
+        pytest.param(Model.WEAK, 1, 3, 1, marks=pytest.mark.slow),
+        pytest.param(Model.WEAK, 2, 1, 1, marks=pytest.mark.slow),
     ],
 )
 def test_no_wake_up_is_lost(model: Model, publishers: int, count: int, timeouts: int) -> None:
