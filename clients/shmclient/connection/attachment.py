@@ -23,6 +23,7 @@ class _Attachment:
     def __init__(self, connection: Connection, region_fd: int, eventfd: int) -> None:
         self.generation = connection.generation
         self._eventfd = eventfd
+        self._own_fds = [eventfd]
         try:
             self._region: mmap.mmap = map_session_fd(region_fd)
         finally:
@@ -48,9 +49,17 @@ class _Attachment:
         return bool(self._sleeper.sleep_unless(is_ready, timeout_s))
 
     def close(self) -> None:
-        os.close(self._eventfd)
+        """Let go of the region and the descriptors. Closing twice is fine."""
+        for fd in self._own_fds:
+            os.close(fd)
+        self._own_fds = []
         with contextlib.suppress(BufferError):
             self._region.close()
+
+    def __del__(self) -> None:
+        # Clients are often dropped without being closed; the map goes with its last view.
+        for fd in self._own_fds:
+            os.close(fd)
 
 
 class ProducerAttachment(_Attachment):
@@ -65,7 +74,7 @@ class ProducerAttachment(_Attachment):
         doorbell_fd: int,
     ) -> None:
         super().__init__(connection, region_fd, eventfd)
-        self._doorbell_fd = doorbell_fd
+        self._own_fds.append(doorbell_fd)
         # The flag that says the broker sleeps is read-only to us, like all of the table.
         self._bell = Bell(table.words, table.doorbell_waiting_word, doorbell_fd)
         self.ring = RingWriter(self._view, self.layout)
@@ -78,10 +87,6 @@ class ProducerAttachment(_Attachment):
     def ring_self(self) -> None:
         """Wake the thread that sleeps for answers."""
         ring(self._eventfd)
-
-    def close(self) -> None:
-        super().close()
-        os.close(self._doorbell_fd)
 
 
 class ConsumerAttachment(_Attachment):
