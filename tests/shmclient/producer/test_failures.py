@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from shmbroker.errors import ErrorCode
+from shmclient.config import parse_config
+from shmclient.producer.failures import backoff_s, explain_acks, explain_large
+from shmclient.producer.queues import PartitionQueue, TopicQueue
+
+
+def test_pauses_double_up_to_their_limit() -> None:
+    config = parse_config({"retry.backoff.ms": 100, "retry.backoff.max.ms": 500}, "producer")
+    assert [backoff_s(config, failures) for failures in (1, 2, 3, 4, 1000)] == [0.1, 0.2, 0.4, 0.5, 0.5]
+
+
+def test_the_first_pause_is_kept_even_where_the_longest_is_shorter() -> None:
+    config = parse_config({"retry.backoff.ms": 100, "retry.backoff.max.ms": 5}, "producer")
+    assert backoff_s(config, 3) == 0.1
+
+
+def test_a_record_that_is_too_large_is_told_of_with_the_limit_and_its_key() -> None:
+    topic = TopicQueue("t")
+    topic.max_message_bytes = 1000
+    error = explain_large(PartitionQueue(topic, 2, 0), 2000)
+    assert error.code() == ErrorCode.MSG_SIZE_TOO_LARGE
+    assert "2000 bytes for t [2] is over 1000 (max.message.bytes of the topic)" in error.str()
+
+
+def test_the_acks_that_are_no_acks_are_named() -> None:
+    assert explain_acks(7).code() == ErrorCode.INVALID_REQUIRED_ACKS
+    assert "acks=7" in explain_acks(7).str()

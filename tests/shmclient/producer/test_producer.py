@@ -1,0 +1,224 @@
+"""`Producer` against a real daemon, beyond what tests/conformance compares with confluent_kafka."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from shmclient import KafkaError, KafkaException, Message, Producer
+from shmclient.admin import AdminClient, NewTopic
+from shmclient.testing import EmbeddedBroker
+
+TIMEOUT_S = 20.0
+TOPIC = "topic"
+
+
+class Reports(list[tuple[KafkaError | None, Message]]):
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        self.append((error, message))
+
+    @property
+    def codes(self) -> list[int | None]:
+        return [None if error is None else error.code() for error, _ in self]
+
+
+@pytest.fixture(scope="module")
+def shared_broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(config={"auto.create.topics.enable": False}) as broker:
+        create_topic(broker, TOPIC)
+        yield broker
+
+
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    """One that a test may stop."""
+    with EmbeddedBroker(config={"auto.create.topics.enable": False}) as broker:
+        create_topic(broker, TOPIC)
+        yield broker
+
+
+def create_topic(broker: EmbeddedBroker, name: str, partitions: int = 1) -> None:
+    with AdminClient({"bootstrap.servers": broker.bootstrap_servers}) as admin:
+        admin.create_topics([NewTopic(name, partitions)])[name].result(TIMEOUT_S)
+
+
+def conf(broker: EmbeddedBroker, **settings: Any) -> dict[str, Any]:
+    given = {name.replace("_", "."): value for name, value in settings.items()}
+    return {"bootstrap.servers": broker.bootstrap_servers} | given
+
+
+def eventually(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.005)
+
+
+@contextmanager
+def stopped_brokers(broker: EmbeddedBroker) -> Iterator[None]:
+    """The processes that append stand still: what is sent stays under way."""
+    children = [child.pid for child in psutil.Process(broker.pid).children()]
+    assert children
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in children:
+            if psutil.pid_exists(pid):
+                os.kill(pid, signal.SIGCONT)
+
+
+def test_a_batch_that_may_not_be_tried_again_fails_with_its_daemon(broker: EmbeddedBroker) -> None:
+    reports = Reports()
+    with Producer(conf(broker, retries=0)) as producer:
+        producer.produce(TOPIC, b"first", on_delivery=reports)
+        assert producer.flush(TIMEOUT_S) == 0
+        with stopped_brokers(broker):
+            producer.produce(TOPIC, b"second", on_delivery=reports)
+            assert producer.flush(0.1) == 1
+            broker.kill()
+            assert producer.flush(TIMEOUT_S) == 0
+    assert reports.codes == [None, KafkaError._TRANSPORT]
+
+
+def test_a_batch_that_may_be_tried_again_outlives_its_daemon(broker: EmbeddedBroker) -> None:
+    reports = Reports()
+    with Producer(conf(broker, retries=1)) as producer:
+        producer.produce(TOPIC, b"first", on_delivery=reports)
+        assert producer.flush(TIMEOUT_S) == 0
+        with stopped_brokers(broker):
+            producer.produce(TOPIC, b"second", on_delivery=reports)
+            assert producer.flush(0.1) == 1
+            broker.kill()
+        broker.restart()
+        assert producer.flush(TIMEOUT_S) == 0
+    assert reports.codes == [None, None]
+    assert [message.offset() for _, message in reports] == [0, 1]
+
+
+def test_with_acks_0_each_record_is_reported_once_whatever_becomes_of_it(broker: EmbeddedBroker) -> None:
+    reports = Reports()
+    with Producer(conf(broker, acks=0)) as producer:
+        producer.produce(TOPIC, b"first", on_delivery=reports)
+        assert producer.flush(TIMEOUT_S) == 0
+        with stopped_brokers(broker):
+            producer.produce(TOPIC, b"second", on_delivery=reports)
+            eventually(lambda: producer.poll(0.05) or len(reports) == 2)
+            broker.kill()
+        broker.restart()
+        assert producer.flush(TIMEOUT_S) == 0
+    assert reports.codes == [None, None]
+    assert [message.offset() for _, message in reports] == [None, None]
+
+
+@pytest.mark.parametrize("acks", [2, 1000])
+def test_acks_that_kafka_does_not_know_fail_every_record(shared_broker: EmbeddedBroker, acks: int) -> None:
+    reports = Reports()
+    with Producer(conf(shared_broker, acks=acks)) as producer:
+        producer.produce(TOPIC, b"v", on_delivery=reports)
+    assert reports.codes == [KafkaError.INVALID_REQUIRED_ACKS]
+    assert f"acks={acks}" in reports[0][0].str()  # type: ignore[union-attr]
+
+
+def test_a_topic_that_was_refused_can_be_used_once_it_is_there(shared_broker: EmbeddedBroker) -> None:
+    reports = Reports()
+    with Producer(conf(shared_broker)) as producer:
+        producer.produce("later", b"v", on_delivery=reports)
+        assert producer.flush(TIMEOUT_S) == 0
+        assert reports.codes == [KafkaError.UNKNOWN_TOPIC_OR_PART]
+        with pytest.raises(KafkaException) as caught:
+            producer.produce("later", b"v")
+        assert caught.value.args[0].code() == KafkaError._UNKNOWN_TOPIC
+        create_topic(shared_broker, "later")
+
+        def is_taken() -> bool:
+            try:
+                producer.produce("later", b"v", on_delivery=reports)
+            except KafkaException:
+                return False
+            return True
+
+        eventually(is_taken)
+        assert producer.flush(TIMEOUT_S) == 0
+    assert reports.codes == [KafkaError.UNKNOWN_TOPIC_OR_PART, None]
+
+
+def test_records_of_a_topic_nobody_could_describe_yet_weigh_as_well() -> None:
+    producer = Producer({"bootstrap.servers": "shm:/nonexistent", "queue.buffering.max.kbytes": 10})
+    with pytest.raises(BufferError):
+        for _ in range(11):
+            producer.produce("t", b"v" * 1024)
+    assert len(producer) == 10
+    producer.purge()
+    producer.produce("t", b"v" * 1024)
+    producer.purge()
+    producer.close()
+
+
+def test_a_report_that_was_not_served_still_takes_room(shared_broker: EmbeddedBroker) -> None:
+    with Producer(conf(shared_broker, queue_buffering_max_kbytes=10)) as producer:
+        reports = Reports()
+        for _ in range(10):
+            producer.produce(TOPIC, b"v" * 1024, on_delivery=reports)
+        with pytest.raises(BufferError):
+            producer.produce(TOPIC, b"v" * 1024)
+        assert producer.flush(TIMEOUT_S) == 0
+        producer.produce(TOPIC, b"v" * 1024)
+    assert reports.codes == [None] * 10
+
+
+def test_a_column_is_queued_as_a_whole_or_not_at_all(shared_broker: EmbeddedBroker) -> None:
+    with Producer(conf(shared_broker, queue_buffering_max_kbytes=10, linger_ms=1000)) as producer:
+        with pytest.raises(BufferError):
+            producer.produce_batch(TOPIC, values=[b"v" * 1024] * 11)
+        assert len(producer) == 0
+        assert producer.produce_batch(TOPIC, values=[b"v" * 1024] * 10) == 10
+
+
+def test_a_queue_without_a_limit_takes_more_than_the_default(shared_broker: EmbeddedBroker) -> None:
+    with Producer(conf(shared_broker, queue_buffering_max_messages=0, linger_ms=60_000)) as producer:
+        for _ in range(100_001):
+            producer.produce(TOPIC, b"")
+        assert producer.flush(TIMEOUT_S) == 0
+
+
+def test_a_partitioner_of_the_application_decides(shared_broker: EmbeddedBroker) -> None:
+    create_topic(shared_broker, "chosen", 4)
+    lines: list[str] = []
+
+    class Logger:
+        def log(self, level: int, text: str, *args: Any) -> None:
+            lines.append(text % args)
+
+    reports = Reports()
+    choose = {b"a": 3, b"b": 9}
+    settings = conf(shared_broker, partitioner=lambda key, count: choose[key], logger=Logger())
+    with Producer(settings) as producer:
+        for key in (b"a", b"b", b"c"):
+            producer.produce("chosen", b"v", key, on_delivery=reports)
+    outcome = {message.key(): (error and error.code(), message.partition()) for error, message in reports}
+    assert outcome[b"a"] == (None, 3)
+    assert outcome[b"b"][0] == outcome[b"c"][0] == KafkaError._UNKNOWN_PARTITION
+    assert len([line for line in lines if "the partitioner failed" in line]) == 1
+
+
+def test_an_idle_producer_hears_of_each_outage_once(broker: EmbeddedBroker) -> None:
+    errors: list[KafkaError] = []
+    with Producer(conf(broker) | {"error_cb": errors.append}) as producer:
+        producer.produce(TOPIC, b"v")
+        assert producer.flush(TIMEOUT_S) == 0
+        for outage in (1, 2):
+            broker.kill()
+            eventually(lambda outage=outage: producer.poll(0.01) or len(errors) == outage)  # type: ignore[misc]
+            broker.restart()
+            producer.produce(TOPIC, b"v")
+            assert producer.flush(TIMEOUT_S) == 0
+    assert [error.code() for error in errors] == [KafkaError._ALL_BROKERS_DOWN] * 2
