@@ -25,7 +25,7 @@ from shmclient.types import OFFSET_BEGINNING, TopicPartition
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Each test ends as it began: no process, no descriptor, no name in /dev/shm is left."""
+    """Each test ends as it began: no process and no descriptor is left."""
     before = Traces.look()
     yield
     wait_for(lambda: not Traces.look().added_to(before), f"all is gone ({Traces.look().added_to(before)})", 3)
@@ -111,8 +111,15 @@ def make_consumer(nothing_left_behind: None) -> Iterator[Callable[..., Consumer]
 
 
 @pytest.fixture
-def make_admin(nothing_left_behind: None) -> Callable[[EmbeddedBroker], AdminClient]:
-    def make(broker: EmbeddedBroker) -> AdminClient:
-        return AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+def make_admin(nothing_left_behind: None) -> Iterator[Callable[[EmbeddedBroker], AdminClient]]:
+    """``make_admin(broker)``"""
+    admins: list[AdminClient] = []
 
-    return make
+    def make(broker: EmbeddedBroker) -> AdminClient:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+        admins.append(admin)
+        return admin
+
+    yield make
+    for admin in admins:
+        admin._connection.disconnect()  # it has no close(), as confluent_kafka's has none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,21 @@ def test_counters_say_what_was_done(broker: EmbeddedBroker, make_producer: Any) 
     assert session.batches == counters.read(SystemCounter.BATCHES_IN)
     assert session.bytes == counters.read(SystemCounter.BYTES_IN)
     counters.close()
+
+
+def test_nobody_uses_a_name_in_dev_shm(
+    broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
+) -> None:
+    """What has no name cannot be left behind, whoever is killed when."""
+    producer, reports = make_producer(broker), Reports()
+    produce_numbers(producer, "t", range(10), reports)
+    assert producer.flush(20) == 0
+    consumer = make_consumer(broker, "t")
+    assert read_numbers(consumer, 10) == list(range(10))
+    assert consumer.poll(0.05) is None
+    for pid in (os.getpid(), *(process.pid for process in family(broker).values())):
+        assert "/dev/shm/" not in Path(f"/proc/{pid}/maps").read_text()
+        assert not [target for target in open_files(pid).values() if target.startswith("/dev/shm/")]
+    assert "shmbroker-session" in Path(f"/proc/{broker.pid}/maps").read_text() or any(
+        "shmbroker-session" in target for target in open_files(broker.pid).values()
+    )

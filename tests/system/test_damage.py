@@ -86,6 +86,7 @@ def test_a_flipped_byte_is_an_event_with_file_and_offset_and_a_seek_goes_past_it
     assert [value[:5] for value in read_values(consumer, 3)] == [b"later"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_a_flipped_byte_is_raised_where_batches_are_consumed(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any, size: int
@@ -106,6 +107,7 @@ def test_a_flipped_byte_is_raised_where_batches_are_consumed(
     assert next(consumer.consume_batches(10)).base_offset == 6
 
 
+@pytest.mark.slow
 def test_a_consumer_that_was_reading_meets_damage_and_others_do_not(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -170,6 +172,7 @@ def scribble(path: Path) -> None:
 HARM: dict[str, Callable[[Path], None]] = {"cut": cut, "zero": zero, "scribble": scribble}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", HARM)
 def test_a_file_damaged_under_a_running_daemon_kills_nobody(
     broker: EmbeddedBroker, victim: Path, make_producer: Any, make_consumer: Any, harm: str
@@ -197,6 +200,7 @@ def test_a_file_damaged_under_a_running_daemon_kills_nobody(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", HARM)
 def test_a_daemon_starts_with_a_damaged_file_and_serves_the_rest(
     broker: EmbeddedBroker, victim: Path, make_producer: Any, make_consumer: Any, harm: str
@@ -213,6 +217,7 @@ def test_a_daemon_starts_with_a_damaged_file_and_serves_the_rest(
     assert_healthy(broker, producer, make_consumer)
 
 
+@pytest.mark.slow
 def test_a_sealed_segment_that_is_damaged_hides_only_itself(
     start_broker: Any, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -238,6 +243,7 @@ def test_a_sealed_segment_that_is_damaged_hides_only_itself(
     assert read_numbers(consumer, 10) == list(range(4000, 4010))
 
 
+@pytest.mark.slow
 def test_a_segment_that_was_removed_is_told(
     start_broker: Any, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -257,6 +263,7 @@ def test_a_segment_that_was_removed_is_told(
     assert read_numbers(consumer, 10) == list(range(following, following + 10))
 
 
+@pytest.mark.slow
 def test_an_offline_partition_is_told_and_goes_on_when_it_is_mended(
     broker: EmbeddedBroker, victim: Path, make_producer: Any, make_consumer: Any
 ) -> None:

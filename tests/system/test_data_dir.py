@@ -30,6 +30,7 @@ def test_a_second_daemon_is_refused_with_the_pid_and_the_first_goes_on(
     assert producer.flush(20) == 0
 
 
+@pytest.mark.slow
 def test_a_newer_data_dir_is_refused_and_not_touched(start_broker: Any, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     first = start_broker(data_dir=data_dir)
@@ -57,6 +58,7 @@ def test_a_foreign_data_dir_is_refused_and_not_touched(
     assert after == before
 
 
+@pytest.mark.slow
 def test_a_copied_data_dir_serves_the_same_records(
     broker: EmbeddedBroker, start_broker: Any, make_producer: Any, make_consumer: Any, tmp_path: Path
 ) -> None:

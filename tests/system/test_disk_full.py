@@ -16,7 +16,10 @@ from shmclient.errors import KafkaError, KafkaException
 from shmclient.testing import EmbeddedBroker
 from shmclient.types import TopicPartition
 
-pytestmark = pytest.mark.skipif(bool(SmallDisk.missing()), reason=SmallDisk.missing() or "-")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(SmallDisk.missing()), reason=SmallDisk.missing() or "-"),
+]
 
 DISK_BYTES = 24 * 1024 * 1024
 IN_TIME = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError.KAFKA_STORAGE_ERROR})

@@ -65,6 +65,7 @@ def test_a_producer_in_a_child_starts_empty_and_the_parents_queue_is_delivered_o
     assert values_of(broker, make_consumer, 1003) == expected
 
 
+@pytest.mark.slow
 def test_children_that_exit_in_any_way_do_not_break_the_parent(
     broker: EmbeddedBroker, start_child: Any, make_consumer: Any
 ) -> None:
@@ -98,6 +99,7 @@ def test_children_that_exit_in_any_way_do_not_break_the_parent(
     assert values_of(broker, make_consumer, 12) == expected
 
 
+@pytest.mark.slow
 def test_fork_while_other_threads_produce_neither_hangs_nor_repeats(
     broker: EmbeddedBroker, start_child: Any, make_consumer: Any
 ) -> None:
@@ -145,6 +147,7 @@ def test_fork_while_other_threads_produce_neither_hangs_nor_repeats(
     assert {value for value in values if value.startswith(b"child")} == {b"child-%d" % n for n in range(20)}
 
 
+@pytest.mark.slow
 def test_fork_in_a_delivery_callback_leaves_the_parents_ring_alone(
     broker: EmbeddedBroker, start_child: Any, make_consumer: Any
 ) -> None:
@@ -242,6 +245,7 @@ def test_a_consumer_in_a_child_says_so_and_does_not_disturb_the_parent(
     parent.finish()
 
 
+@pytest.mark.slow
 def test_the_parents_lock_on_the_log_survives_its_children(
     broker: EmbeddedBroker, start_child: Any, make_producer: Any
 ) -> None:
@@ -275,6 +279,7 @@ def test_the_parents_lock_on_the_log_survives_its_children(
     child.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_of_every_kind(
     broker: EmbeddedBroker, start_child: Any, make_consumer: Any, tmp_path: Any, method: str
@@ -310,6 +315,7 @@ if __name__ == "__main__":
     assert values_of(broker, make_consumer, 5) == expected
 
 
+@pytest.mark.slow
 def test_an_admin_client_works_in_a_child_and_in_the_parent_after(
     broker: EmbeddedBroker, start_child: Any
 ) -> None:
@@ -336,6 +342,7 @@ def test_an_admin_client_works_in_a_child_and_in_the_parent_after(
     child.finish()
 
 
+@pytest.mark.slow
 def test_a_broker_of_a_test_is_not_stopped_by_a_child(start_child: Any) -> None:
     child = start_child(
         """
@@ -352,6 +359,7 @@ def test_a_broker_of_a_test_is_not_stopped_by_a_child(start_child: Any) -> None:
     child.finish(30)
 
 
+@pytest.mark.slow
 def test_a_session_ends_with_its_process_also_while_a_child_of_it_lives(
     broker: EmbeddedBroker, start_child: Any
 ) -> None:

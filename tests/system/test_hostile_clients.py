@@ -133,6 +133,7 @@ def test_half_a_frame_is_never_read(attach_raw: Any, bystanders: Bystanders, bro
     assert counter(broker, SystemCounter.FAULTED_SESSIONS) == 0
 
 
+@pytest.mark.slow
 def test_a_flood_of_garbage_connections_delays_nobody(broker: EmbeddedBroker, bystanders: Bystanders) -> None:
     """Garbage, oversized and truncated frames, and connections that say nothing, from several threads at once."""
     payloads = [
@@ -168,6 +169,7 @@ def test_a_flood_of_garbage_connections_delays_nobody(broker: EmbeddedBroker, by
     bystanders.go_on()
 
 
+@pytest.mark.slow
 def test_silent_connections_up_to_the_limit_keep_no_attached_client_out(
     start_broker: Any, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -203,6 +205,7 @@ def _nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+@pytest.mark.slow
 def test_a_client_that_takes_the_rings_of_the_doorbell_delays_nobody_for_long(
     attach_raw: Any, bystanders: Bystanders
 ) -> None:
@@ -227,6 +230,7 @@ def test_a_client_that_takes_the_rings_of_the_doorbell_delays_nobody_for_long(
             thread.join(0.01)
 
 
+@pytest.mark.slow
 def test_a_producer_that_floods_leaves_others_their_turn(
     broker: EmbeddedBroker, start_child: Any, bystanders: Bystanders
 ) -> None:
@@ -252,6 +256,7 @@ def test_a_producer_that_floods_leaves_others_their_turn(
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_memory_that_is_not_to_be_had_fails_the_attach_with_the_reason(
     start_broker: Any, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -273,6 +278,7 @@ def test_memory_that_is_not_to_be_had_fails_the_attach_with_the_reason(
     assert read_numbers(make_consumer(broker, "t"), 3) == [0, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_daemon_that_cannot_reserve_memory_says_so_and_goes_on(
     broker: EmbeddedBroker, bystanders: Bystanders, make_producer: Any
 ) -> None:

@@ -59,6 +59,7 @@ def test_what_is_produced_before_during_and_after_an_outage_arrives_once_and_in_
     assert read_numbers(make_consumer(broker, "t"), 4000) == list(range(4000))
 
 
+@pytest.mark.slow
 def test_many_outages_in_a_row_neither_lose_nor_repeat(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -73,6 +74,7 @@ def test_many_outages_in_a_row_neither_lose_nor_repeat(
     assert read_numbers(make_consumer(broker, "t"), 5000) == list(range(5000))
 
 
+@pytest.mark.slow
 def test_records_without_callbacks_survive_an_outage(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -89,6 +91,7 @@ def test_records_without_callbacks_survive_an_outage(
     assert read_numbers(make_consumer(broker, "u"), 9000) == list(range(9000))
 
 
+@pytest.mark.slow
 def test_delivery_times_out_while_the_daemon_is_down_and_works_after(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -133,6 +136,7 @@ def test_flush_gives_up_in_time_and_says_how_many_are_left(
     assert len(producer) == 7
 
 
+@pytest.mark.slow
 def test_a_daemon_that_is_stopped_delays_and_times_out_but_repeats_nothing(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any, stopped: Any
 ) -> None:
@@ -180,6 +184,7 @@ def test_a_consumer_reads_on_without_a_daemon_and_needs_no_touch_after(
     assert read_numbers(consumer, 100) == list(range(5000, 5100))
 
 
+@pytest.mark.slow
 def test_a_blocked_consumer_gets_new_records_after_each_of_many_restarts(
     broker: EmbeddedBroker, make_producer: Any, start_child: Any
 ) -> None:
@@ -207,6 +212,7 @@ def test_a_blocked_consumer_gets_new_records_after_each_of_many_restarts(
         reader.expect(f"{number} {number}")
 
 
+@pytest.mark.slow
 def test_commits_wait_for_the_daemon_and_requests_say_that_it_is_away(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -233,6 +239,7 @@ def test_commits_wait_for_the_daemon_and_requests_say_that_it_is_away(
     assert consumer.committed([TopicPartition("t", 0)], timeout=10)[0].offset == 10
 
 
+@pytest.mark.slow
 def test_errors_hear_of_an_outage_once(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -268,6 +275,7 @@ def test_a_daemon_killed_with_much_data_is_ready_again_within_a_second(
     assert min(times) < 1
 
 
+@pytest.mark.slow
 def test_sigterm_under_load_stops_in_bounded_time_and_loses_nothing(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
 ) -> None:

@@ -32,8 +32,15 @@ BLOCKING = {
 }
 
 
-@pytest.mark.parametrize("state", ["up", "down"])
-@pytest.mark.parametrize("call", BLOCKING, ids=lambda call: call.replace(" ", "-"))
+IN_EVERY_RUN = frozenset({"poll", "consume", "flush"})
+CALLS = [
+    pytest.param(call, id=call.replace(" ", "-"), marks=[] if call in IN_EVERY_RUN else [pytest.mark.slow])
+    for call in BLOCKING
+]
+
+
+@pytest.mark.parametrize("state", ["up", pytest.param("down", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_interrupts_a_blocked_call_at_once(
     broker: EmbeddedBroker, start_child: Any, call: str, state: str
 ) -> None:
@@ -73,6 +80,8 @@ def test_ctrl_c_interrupts_a_blocked_call_at_once(
     print(f"{(int(at) - sent) / 1e6:.1f} ms")
     assert (int(at) - sent) / 1e6 < 1000  # some milliseconds; the machine may be busy
     child.finish()
+    if broker.is_running:
+        broker.kill()  # a stopped one would be waited for
 
 
 def stop_daemon(broker: EmbeddedBroker) -> None:
@@ -91,6 +100,7 @@ def wait_until_asleep(pid: int) -> None:
     wait_for(lambda: psutil.Process(pid).status() == psutil.STATUS_SLEEPING, "the child sleeps")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["poll", "consume", "flush"])
 def test_signal_handlers_run_during_a_blocked_call_and_it_goes_on(
     broker: EmbeddedBroker, start_child: Any, make_producer: Any, call: str
@@ -133,6 +143,7 @@ def test_signal_handlers_run_during_a_blocked_call_and_it_goes_on(
     child.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["poll", "consume", "flush"])
 def test_sigterm_ends_the_process_at_once(broker: EmbeddedBroker, start_child: Any, call: str) -> None:
     child = start_child(
@@ -249,6 +260,7 @@ def test_ctrl_c_at_any_moment_of_a_busy_producer_loses_nothing_it_took(
 # --- threads -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_eight_threads_share_a_producer_and_every_count_is_exact(
     broker: EmbeddedBroker, start_child: Any, make_consumer: Any
 ) -> None:
@@ -298,6 +310,7 @@ def test_eight_threads_share_a_producer_and_every_count_is_exact(
 # --- the end -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["up", "down", "stopped"])
 def test_an_interpreter_that_ends_with_queued_records_does_not_hang_and_says_so(
     broker: EmbeddedBroker, start_child: Any, state: str
@@ -330,6 +343,7 @@ def test_an_interpreter_that_ends_with_queued_records_does_not_hang_and_says_so(
         broker.kill()
 
 
+@pytest.mark.slow
 def test_clients_that_are_forgotten_end_their_threads_and_descriptors(
     broker: EmbeddedBroker, start_child: Any
 ) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import psutil
+import pytest
 from systemkit.children import Child
 from systemkit.records import Reports, produce_numbers, read_numbers, read_values
 from systemkit.waiting import wait_for
@@ -82,6 +83,7 @@ def test_a_producer_stopped_while_it_writes_delays_nobody_and_goes_on(
     assert read_numbers(make_consumer(broker, "t"), total) == list(range(total))
 
 
+@pytest.mark.slow
 def test_a_stopped_consumer_delays_nobody_and_goes_on(
     broker: EmbeddedBroker, start_child: Any, make_producer: Any, make_consumer: Any
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_stopped_consumer_delays_nobody_and_goes_on(
     reader.expect("60000")
 
 
+@pytest.mark.slow
 def test_a_producer_killed_while_it_writes_leaves_whole_records_in_order(
     broker: EmbeddedBroker, start_child: Any, make_consumer: Any
 ) -> None:
@@ -121,6 +124,7 @@ def test_a_producer_killed_while_it_writes_leaves_whole_records_in_order(
             assert numbers[first:end] == list(range(end - first))
 
 
+@pytest.mark.slow
 def test_killed_consumers_leave_no_reader_slots_and_pin_no_pages(
     broker: EmbeddedBroker, start_child: Any, make_producer: Any
 ) -> None:
@@ -161,6 +165,7 @@ def reader_pids(broker: EmbeddedBroker) -> set[int]:
     return {pid for pid in pids if (pid and psutil.pid_exists(pid) is False) or pid in children_of(broker)}
 
 
+@pytest.mark.slow
 def test_a_dead_producers_last_acknowledged_record_is_there(
     broker: EmbeddedBroker, start_child: Any, make_consumer: Any
 ) -> None:

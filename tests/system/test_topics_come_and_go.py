@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from systemkit.records import Reports, produce_numbers, read_numbers, read_values
 
 from shmclient.admin import AdminClient, NewTopic
@@ -40,6 +41,7 @@ def test_a_producer_of_a_deleted_topic_never_writes_into_another(
     assert read_values(make_consumer(broker, "new"), 1) == [b"1"]
 
 
+@pytest.mark.slow
 def test_a_producer_goes_on_with_a_topic_that_was_made_again(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any, make_admin: Any
 ) -> None:
@@ -60,6 +62,7 @@ def test_a_producer_goes_on_with_a_topic_that_was_made_again(
     assert reports.errors == {}
 
 
+@pytest.mark.slow
 def test_what_was_under_way_to_a_topic_made_again_is_not_lost_silently(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any, make_admin: Any
 ) -> None:
@@ -105,6 +108,7 @@ def test_a_consumer_of_a_deleted_topic_gets_nothing_of_another(
     assert message is None or message.error() is not None
 
 
+@pytest.mark.slow
 def test_a_consumer_goes_on_with_a_topic_that_was_made_again(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any, make_admin: Any
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a test could leave behind: processes, descriptors, names in /dev/shm."""
+"""What a test could leave behind: processes and descriptors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import psutil
 class Traces(NamedTuple):
     descriptors: dict[str, str]
     children: frozenset[int]
-    shared_memory: frozenset[str]
 
     @classmethod
     def look(cls) -> Traces:
@@ -21,17 +20,12 @@ class Traces(NamedTuple):
         return cls(
             open_files(os.getpid()),
             frozenset(child.pid for child in psutil.Process().children(recursive=True)),
-            frozenset(path.name for path in Path("/dev/shm").iterdir()),
         )
 
     def added_to(self, before: Traces) -> str:
         """What is here and was not there ``before``, in words; empty when nothing is."""
         fds = {fd: target for fd, target in self.descriptors.items() if fd not in before.descriptors}
-        found = {
-            "descriptors": fds,
-            "processes": self.children - before.children,
-            "files in /dev/shm": self.shared_memory - before.shared_memory,
-        }
+        found = {"descriptors": fds, "processes": self.children - before.children}
         return "; ".join(f"{what}: {value}" for what, value in found.items() if value)
 
 
