@@ -142,7 +142,7 @@ class LogReader:
         picked = self._walk(
             f"read at offset {offset}", lambda pages: _pick(pages, offset, end_offset, max_bytes)
         )
-        batches = []
+        batches: list[RecordBatch] = []
         expected = max(offset, self._base)
         for last_offset, value in picked:
             try:

@@ -413,11 +413,6 @@ class PartitionWriter:
             except (lmdb.Error, OSError) as error:
                 raise storage_error(path, "flush", error) from error
 
-    def reap_readers(self) -> int:
-        """Free the reader slots of processes that died; returns how many."""
-        reaped: int = self._environment.reader_check() if self._is_open else 0
-        return reaped
-
 
 def _some_values(pages: PageReader, start: bytes, max_bytes: int) -> list[Value]:
     """Batches from the key ``start`` on, until they are ``max_bytes`` long together."""

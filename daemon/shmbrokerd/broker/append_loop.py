@@ -254,8 +254,3 @@ class AppendLoop:
         for consumer in self._consumers.values():
             if consumer.is_interested(slots) and consumer.wake():
                 self._counters.add(SystemCounter.WAKEUPS)
-
-    def reap_readers(self) -> None:
-        """Free the LMDB reader slots of processes that died."""
-        for partition in self.partitions.values():
-            partition.log.reap_readers()

@@ -62,6 +62,9 @@ class Commands:
         return partition
 
     def _open_partition(self, command: OpenPartition, _fds: Sequence[int]) -> BrokerReply:
+        earlier = self._loop.partitions.pop(command.slot, None)
+        if earlier is not None:  # asked twice: a log can be open only once
+            earlier.close(delete=False)
         try:
             self._loop.partitions[command.slot] = LedPartition(
                 command.slot,
@@ -96,7 +99,6 @@ class Commands:
 
     def _detach_session(self, command: DetachSession, _fds: Sequence[int]) -> BrokerReply:
         self._loop.detach(command.session_id)
-        self._loop.reap_readers()
         return BrokerReply()
 
     def _stop(self, _command: StopBroker, _fds: Sequence[int]) -> BrokerReply:

@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from shmbroker.errors import BrokerError
+from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.completions import Completion
+from shmbrokerd.logs import log
 
 FLUSH_THREADS = 4
 """Partitions flushed at a time: enough for a disk's queue to merge, few enough not to starve the loop of the GIL."""
@@ -95,6 +96,9 @@ class Flusher:
                 group.flush()
             except BrokerError as failure:
                 error = failure
+            except Exception as failure:  # a thread that ended here would leave its producers waiting for ever
+                log.exception("flushing slot %d", slot)
+                error = BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"flush: {failure}")
             self._finished.append(Flushed(slot, group.flush, group.answers, error))
             with self._lock:
                 self._running.discard(slot)

@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import socket
-import time
 
 from shmbroker.protocol.channel import Channel, ChannelClosedError
 from shmbroker.protocol.framing import Codec
@@ -23,8 +22,6 @@ from shmbrokerd.logs import log
 
 SLEEP_S = 1.0
 """Longest sleep: bounds what a lost wake-up (a client killed between publishing and ringing) can delay."""
-REAP_INTERVAL_S = 10.0
-"""How often reader slots of dead processes are freed when no client detaches."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -47,7 +44,6 @@ class BrokerProcess:
         )
         self._commands = Commands(self._loop, table)
         self._sleeper = Sleeper(table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno())
-        self._reap_at = time.monotonic() + REAP_INTERVAL_S
 
     def run(self) -> None:
         try:
@@ -75,9 +71,6 @@ class BrokerProcess:
         self._sleeper.sleep_unless(self._loop.has_work, SLEEP_S)
         if self._sleeper.was_rung:
             spin_until(self._loop.has_work)
-        if time.monotonic() >= self._reap_at:
-            self._loop.reap_readers()
-            self._reap_at = time.monotonic() + REAP_INTERVAL_S
 
     def _tell(self, event: SessionFaulted | PartitionFaulted) -> None:
         self._channel.send(BrokerEvent(-1, event))

@@ -310,7 +310,6 @@ def test_an_active_file_cut_short_is_a_storage_error_and_never_a_signal(
             assert str(active_file(log)) in message
             assert "cut short" in message
         assert (log.writer.log_start, log.writer.log_end) == (0, 20)
-        log.writer.reap_readers()
         log.writer.close()
         assert "cut short" in told(lambda: PartitionWriter(log.folder, **log.settings))
 

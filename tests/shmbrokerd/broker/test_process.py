@@ -1,0 +1,184 @@
+"""A broker process as the main process starts it: commands over its channel, batches through a ring."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shmbroker.log.reader import LogReader
+from shmbroker.protocol.channel import Channel, ChannelClosedError
+from shmbroker.protocol.framing import Codec
+from shmbroker.protocol.messages import (
+    AttachSession,
+    BrokerCommand,
+    BrokerEvent,
+    BrokerReply,
+    ClosePartition,
+    OpenPartition,
+    SessionFaulted,
+    StopBroker,
+)
+from shmbroker.shm.counters import CountersFile
+from shmbroker.shm.session import RING_TAIL_WORD, WAITING_WORD
+from shmbroker.shm.table import PartitionTable
+from shmbroker.shm.wakeup import Bell, Sleeper, make_bell
+
+TIMEOUT_S = 20.0
+
+
+class Broker:
+    """The process, and the main process's end of its channel."""
+
+    def __init__(self, folder: Path) -> None:
+        self.table = PartitionTable.create(folder / "partitions", 16, 1)
+        self.counters = CountersFile.create(folder / "counters", 16, os.getpid(), 0)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        sleep_fd, self.doorbell_fd = make_bell()
+        arguments = ["--channel-fd", str(theirs.fileno()), "--doorbell-fd", str(sleep_fd)]
+        arguments += ["--table", str(folder / "partitions"), "--counters", str(folder / "counters")]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "shmbrokerd.broker", *arguments],
+            pass_fds=(theirs.fileno(), sleep_fd),
+            stderr=subprocess.PIPE,
+        )
+        theirs.close()
+        os.close(sleep_fd)
+        self.channel: Channel[BrokerCommand, BrokerEvent] = Channel(
+            ours, Codec(BrokerCommand), Codec(BrokerEvent)
+        )
+        self.events: list[Any] = []
+        self._correlation_id = 0
+
+    def ask(self, body: Any, fds: tuple[int, ...] = ()) -> BrokerReply:
+        self._correlation_id += 1
+        self.channel.send(BrokerCommand(self._correlation_id, body), fds)
+        while True:
+            event = self.channel.receive(TIMEOUT_S)
+            if event.correlation_id == self._correlation_id:
+                assert isinstance(event.body, BrokerReply)
+                return event.body
+            self.events.append(event.body)
+
+    def close(self) -> None:
+        self.channel.close()
+        os.close(self.doorbell_fd)
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = Broker(folder)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def producer(bench: Any, broker: Broker) -> Callable[[], Any]:
+    """A producer attached to the process; partition 0 is open there."""
+
+    def attach() -> Any:
+        client = bench.producer()
+        bench.loop._drop(client.session_id)
+        reply = broker.ask(
+            AttachSession(client.session_id, client.session_id, os.getpid()),
+            (client.region_fd, client.ring_fd),
+        )
+        assert reply == BrokerReply()
+        return client
+
+    return attach
+
+
+@pytest.fixture
+def opened(bench: Any, broker: Broker, tmp_path: Path) -> Any:
+    """Partition 0, open in the process and not here."""
+    [partition] = bench.loop.partitions.values()
+    bench.run(ClosePartition(0, delete=True))
+    broker.table.assign(0, "topic", bytes([1]) * 16, 0, 0, 3)
+    command = OpenPartition(0, "topic", 0, str(tmp_path / "log"), 3, partition.config)
+    assert broker.ask(command) == BrokerReply()
+    return broker
+
+
+def wait_for_answer(client: Any) -> Any:
+    sleeper = Sleeper(client.words, WAITING_WORD, client.sleep_fd)
+    deadline = time.monotonic() + TIMEOUT_S
+    while not client.completions.has_entries():
+        assert time.monotonic() < deadline, "no answer"
+        sleeper.sleep_unless(client.completions.has_entries, 1.0)
+    return client.answers()
+
+
+def test_batches_are_answered_as_soon_as_the_doorbell_rings(opened: Broker, producer: Any) -> None:
+    client = producer()
+    bell = Bell(opened.table.words, opened.table.doorbell_waiting_word, opened.doorbell_fd)
+    for number in range(50):
+        client.send([b"x"], acks=(1, -1, 0)[number % 3])
+        bell.ring_if_waiting()
+        [answer] = wait_for_answer(client)
+        assert (answer.request_id, answer.base_offset, answer.error) == (number + 1, number, 0)
+    assert opened.table.figures(0).log_end == 50
+
+
+def test_a_client_that_breaks_the_rules_is_told_of_and_the_next_one_is_served(
+    opened: Broker, producer: Any
+) -> None:
+    hostile = producer()
+    hostile.words[RING_TAIL_WORD] = -8
+    Bell(opened.table.words, opened.table.doorbell_waiting_word, opened.doorbell_fd).ring_if_waiting()
+    event = opened.channel.receive(TIMEOUT_S)
+    assert isinstance(event.body, SessionFaulted)
+    assert event.body.session_id == hostile.session_id
+    client = producer()
+    client.send([b"x"])
+    os.write(opened.doorbell_fd, b"12345678")
+    assert wait_for_answer(client)[0].error == 0
+
+
+def test_it_stops_when_told_and_what_was_answered_is_there(
+    opened: Broker, producer: Any, tmp_path: Path
+) -> None:
+    client = producer()
+    client.send([b"x"] * 3)
+    os.write(opened.doorbell_fd, b"12345678")
+    wait_for_answer(client)
+    assert opened.ask(StopBroker()) == BrokerReply()
+    assert opened.process.wait(TIMEOUT_S) == 0
+    reader = LogReader(tmp_path / "log")
+    assert reader.read(0, 3, 1, check_crcs=True, active_base=0)[0].value_list() == [b"x"] * 3
+    reader.close()
+
+
+@pytest.mark.parametrize("how", ["closed", "garbage"])
+def test_it_ends_with_the_main_process(how: str, broker: Broker) -> None:
+    broker.ask(ClosePartition(3, delete=False))
+    if how == "closed":
+        broker.channel.close()
+        assert broker.process.wait(TIMEOUT_S) == 0
+    else:
+        broker.channel._socket.send(b"\xff" * 64)
+        assert broker.process.wait(TIMEOUT_S) != 0
+        with pytest.raises(ChannelClosedError):
+            broker.channel.receive(TIMEOUT_S)
+
+
+def test_signals_meant_for_the_main_process_do_not_end_it(broker: Broker) -> None:
+    broker.ask(ClosePartition(3, delete=False))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        broker.process.send_signal(number)
+    assert broker.ask(ClosePartition(3, delete=False)).message == "slot 3 is not open"
+    assert broker.ask(StopBroker()) == BrokerReply()
+    assert broker.process.wait(TIMEOUT_S) == 0
