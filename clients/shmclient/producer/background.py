@@ -203,7 +203,7 @@ class Background:
                 sender.use_identity(reply.producer_id)
             self._cluster_id = hello.cluster_id
         # Slots of another incarnation are good for nothing: topics first, then the ring.
-        known = [topic.name for topic in list(sender.topics.values()) if topic.partitions]
+        known = [topic.name for topic in list(sender.backlog.topics.values()) if topic.partitions]
         if known:
             self._describe_or_raise(known)
         config = self._config
@@ -247,7 +247,9 @@ class Background:
             or now < self._described_at + self._config.metadata_max_age_ms / 1000
         ):
             return
-        self._describe([topic.name for topic in list(self._sender.topics.values()) if topic.partitions])
+        self._describe(
+            [topic.name for topic in list(self._sender.backlog.topics.values()) if topic.partitions]
+        )
         self._described_at = now
 
     def _sleep(self, deadline: float) -> None:

@@ -28,11 +28,12 @@ from shmclient.producer.arguments import (
     to_timestamp,
 )
 from shmclient.producer.background import Background
+from shmclient.producer.backlog import SMALL_BYTES
 from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.packed import PACKED_BYTES, check_packed, pieces
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
 from shmclient.producer.reports import Reports
-from shmclient.producer.sender import SMALL_BYTES, Sender
+from shmclient.producer.sender import Sender
 
 RECORD_OVERHEAD_BYTES = 36
 """What librdkafka adds to key, value and headers before it compares with ``message.max.bytes``."""
@@ -79,7 +80,7 @@ class Producer:
             error_cb=config.error_cb,
         )
         self._sender = Sender(config, lock, self._reports)
-        self._topics = self._sender.open_topics
+        self._topics = self._sender.backlog.open_topics
         self._connection = Connection(
             config.bootstrap_servers, config.client_id, config.socket_timeout_ms / 1000
         )
@@ -312,7 +313,7 @@ class Producer:
                     KafkaError._INVALID_ARG, "Local: Invalid argument or configuration (topic name too long)"
                 )
             with self._sender.lock:
-                queue = self._sender.topic(name)
+                queue = self._sender.backlog.topic(name)
         return queue
 
     def _check_destination(self, queue: TopicQueue, partition: int) -> None:
@@ -338,11 +339,11 @@ class Producer:
     def _make_room(self, count: int, size: int) -> None:
         """Raise BufferError unless ``count`` records of ``size`` bytes together fit in, with the answers that came by now."""
         sender = self._sender
-        if sender.has_room(count, size):
+        if sender.backlog.has_room(count, size):
             return
         with sender.lock:
             sender.pump()
-            if not sender.has_room(count, size):
+            if not sender.backlog.has_room(count, size):
                 self._background.start()
                 raise BufferError("Local: Queue full")
 
@@ -355,7 +356,7 @@ class Producer:
             if sender.threshold == 1 and sender.attachment is not None:
                 sender.attachment.ring_doorbell()  # the broker wakes up while the batch is packed
             sender.pump()
-            is_full = sender.is_full()
+            is_full = sender.backlog.is_full()
             needs_daemon = sender.attachment is None or not queue.partitions or bool(self._config.linger_ms)
             needs_answer = sender.needs_answer()
         if needs_daemon:
@@ -383,9 +384,9 @@ class Producer:
             self._background.start()
         with sender.lock:
             sender.pump()
-            was_full = sender.is_full()
+            was_full = sender.backlog.is_full()
             while reports.is_empty():
-                if was_full and sender.has_room_again():
+                if was_full and sender.backlog.has_room_again():
                     break  # who polls with a full queue wants to go on producing
                 remaining_s = deadline.remaining_s()
                 if not remaining_s:
@@ -412,7 +413,7 @@ class Producer:
                     remaining_s = deadline.remaining_s()
                     if not reports.is_empty() and remaining_s:
                         continue
-                    left = sender.queued()
+                    left = sender.backlog.queued()
                     if not left or not remaining_s:
                         return left
                     self._wait(remaining_s)
@@ -455,7 +456,7 @@ class Producer:
 
     def __len__(self) -> int:
         """Records queued, under way, or with a report not served yet."""
-        return 0 if self._is_closed else self._sender.queued()
+        return 0 if self._is_closed else self._sender.backlog.queued()
 
     def __bool__(self) -> bool:
         return True
@@ -523,7 +524,7 @@ def _abandon(sender: Sender, background: Background, pid: int, log: Log) -> None
     """A producer was forgotten, or the process ends: say what is lost, and end the thread."""
     if os.getpid() != pid:
         return
-    lost = sender.undelivered()
+    lost = sender.backlog.undelivered()
     if lost:
         text = "producer ends with %d records not delivered: call flush() or close() before"
         log(logging.WARNING, text, lost)

@@ -13,7 +13,6 @@ Every method is called with the sender's lock held, and none of them waits. The 
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from collections.abc import Iterable
 
@@ -27,6 +26,7 @@ from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, error_text, from_broker_error
 from shmclient.logs import client_log
+from shmclient.producer.backlog import Backlog
 from shmclient.producer.batches import ProducerBatch, make_batch
 from shmclient.producer.dealer import Dealer
 from shmclient.producer.failures import (
@@ -38,7 +38,7 @@ from shmclient.producer.failures import (
     explain_large,
 )
 from shmclient.producer.guard import GuardedCondition
-from shmclient.producer.queues import Chunk, PartitionQueue, Row, TopicQueue
+from shmclient.producer.queues import Chunk, PartitionQueue, TopicQueue
 from shmclient.producer.reports import BatchReport, Reports, RowReport
 
 MAX_IN_FLIGHT = REMEMBERED_BATCHES
@@ -48,10 +48,6 @@ the join to the copy into the ring."""
 BULK_MAX_ROWS = 2000
 SINGLE_OVERHEAD_BYTES = 64
 """What the columns of a batch of one record take beside its key, value and headers, generously."""
-
-SMALL_BYTES = 16 * 1024
-"""Keys and values up to this size may be queued without being weighed at once."""
-LARGEST_UNWEIGHED = 2 * SMALL_BYTES
 
 IDLE_S = 1.0
 """Longest sleep with nothing to do. What produce() sends meanwhile wakes nobody, so this is also how late a record of a
@@ -70,9 +66,7 @@ class Sender:
     def __init__(self, config: ClientConfig, lock: GuardedCondition, reports: Reports) -> None:
         self.lock = lock
         self.reports = reports
-        self.topics: dict[str, TopicQueue] = {}
-        self.open_topics: dict[str, TopicQueue] = {}
-        """Those among them that the daemon has not refused: produce() takes records for them without a look."""
+        self.backlog = Backlog(config, reports)
         self.producer_id = -1
         self.threshold = 1
         """Rows of a topic at which produce() deals and sends inline: 1 while nothing waits."""
@@ -80,18 +74,11 @@ class Sender:
         """How often the application's threads pumped."""
         self.waiters = 0
         """Threads of the application that sleep until the broker answers."""
-        self.waiting_rows = 0
-        """Rows dealt to partitions and not packed yet."""
-        self.batched_rows = 0
-        """Rows in batches that were not answered yet."""
-        self._queued_bytes = 0
         self._config = config
         self._codec = _CODECS[config.compression_type]
         self._acks = config.acks
         self._linger_s = config.linger_ms / 1000
         self._delivery_timeout_s = config.delivery_timeout_ms / 1000 if config.delivery_timeout_ms else 1e9
-        self._max_rows = config.queue_buffering_max_messages or sys.maxsize
-        self._max_bytes = config.queue_buffering_max_kbytes * 1024
         self._attachment: ProducerAttachment | None = None
         self._in_flight: dict[int, ProducerBatch] = {}
         self._request_id = 0
@@ -112,32 +99,19 @@ class Sender:
 
     # --- figures -------------------------------------------------------------------------------------------
 
-    def undelivered(self) -> int:
-        """Records that have no outcome yet."""
-        return sum(len(topic.rows) for topic in self.topics.values()) + self.waiting_rows + self.batched_rows
-
-    def queued(self) -> int:
-        """Records that count against ``queue.buffering.max.messages``."""
-        return self.undelivered() + self.reports.waiting
-
-    @property
-    def queued_bytes(self) -> int:
-        """Bytes that count against ``queue.buffering.max.kbytes``."""
-        return self._queued_bytes + self.reports.waiting_bytes
-
     def in_flight(self) -> Iterable[ProducerBatch]:
         """Batches the broker has yet to answer."""
         return self._in_flight.values()
 
     def has_outstanding(self) -> bool:
-        return bool(self._in_flight or self.waiting_rows or self.batched_rows) or self.has_rows()
-
-    def has_rows(self) -> bool:
-        return any(topic.rows for topic in self.topics.values())
+        return (
+            bool(self._in_flight or self.backlog.waiting_rows or self.backlog.batched_rows)
+            or self.backlog.has_rows()
+        )
 
     def needs_answer(self) -> bool:
         """True when something waits to be sent until the broker has answered what is under way."""
-        return bool(self._active) or (bool(self._in_flight) and self.has_rows())
+        return bool(self._active) or (bool(self._in_flight) and self.backlog.has_rows())
 
     def next_deadline(self, now: float) -> float:
         """When the pump has something to do that nobody will wake it for."""
@@ -150,21 +124,6 @@ class Sender:
             elif partition.chunks and self._linger_s:
                 deadline = min(deadline, partition.queued_at + self._linger_s)
         return deadline
-
-    def is_full(self) -> bool:
-        return self.queued() >= self._max_rows or self.queued_bytes >= self._max_bytes
-
-    def has_room(self, count: int, size: int) -> bool:
-        """True when ``count`` more records of together ``size`` bytes may be queued."""
-        return self.queued() + count <= self._max_rows and self.queued_bytes + size <= self._max_bytes
-
-    def has_room_again(self) -> bool:
-        """True when a quarter of the queue is free: who waited for room is let go on for more than one record."""
-        limit = self._max_rows
-        return (
-            self.queued() <= limit - limit // 4
-            and self._queued_bytes <= self._max_bytes - self._max_bytes // 4
-        )
 
     # --- attachment and metadata ---------------------------------------------------------------------------
 
@@ -199,21 +158,21 @@ class Sender:
         attachment, self._attachment = self._attachment, None
         if attachment is not None:
             attachment.close()
-        self.topics, self._in_flight, self._active = {}, {}, {}
-        self.waiting_rows = self.batched_rows = self._queued_bytes = 0
+        self._in_flight, self._active = {}, {}
+        self.backlog.clear()
 
     def topics_to_describe(self, now: float) -> list[str]:
         """Topics with records whose partitions are not known, or are not where they were."""
         return [
             topic.name
-            for topic in self.topics.values()
+            for topic in self.backlog.topics.values()
             if now >= topic.refused_at and (topic.is_stale or (not topic.partitions and topic.rows))
         ]
 
     def use_identity(self, producer_id: int) -> None:
         """Write as ``producer_id`` from now on; batches not answered yet start over under it."""
         self.producer_id = producer_id
-        for topic in self.topics.values():
+        for topic in self.backlog.topics.values():
             for partition in topic.partitions:
                 partition.epoch = -1
                 partition.next_sequence = 0
@@ -221,13 +180,13 @@ class Sender:
 
     def update_topic(self, info: TopicInfo, now: float) -> None:
         """Take over what the daemon says of a topic."""
-        topic = self.topics.get(info.name)
+        topic = self.backlog.topics.get(info.name)
         if topic is None:
             return
         if info.code:
             self._note_refusal(topic, KafkaError(info.code, info.message or error_text(info.code)), now)
             return
-        self.open_topics[topic.name] = topic
+        self.backlog.open_topics[topic.name] = topic
         self._drop_partitions(topic, len(info.partitions), KafkaError(KafkaError._UNKNOWN_PARTITION))
         topic.take_over(info)
 
@@ -238,14 +197,7 @@ class Sender:
             self._drop_partitions(topic, 0, error)
         if not topic.partitions:
             topic.is_stale = False
-            self.open_topics.pop(topic.name, None)
-
-    def topic(self, name: str) -> TopicQueue:
-        """The queue of a topic, made when it is named for the first time."""
-        topic = self.topics.get(name)
-        if topic is None:
-            topic = self.topics[name] = self.open_topics[name] = TopicQueue(name)
-        return topic
+            self.backlog.open_topics.pop(topic.name, None)
 
     # --- the pump ------------------------------------------------------------------------------------------
 
@@ -253,16 +205,16 @@ class Sender:
         """Move everything on as far as it goes without waiting."""
         while True:
             self._take_completions()
-            for topic in self.topics.values():
+            for topic in self.backlog.topics.values():
                 if topic.rows and topic.partitions and self._may_deal(topic):
                     self._deal(topic)
                 elif topic.rows:
-                    self._queued_bytes += topic.weigh_rows()
+                    self.backlog.weigh(topic)
             self._send()
             self.threshold = self._next_threshold()
             # Rows appended since the dealing above saw the old threshold: nobody else would look at them.
             if self.threshold > 1 or not any(
-                topic.rows and topic.partitions for topic in self.topics.values()
+                topic.rows and topic.partitions for topic in self.backlog.topics.values()
             ):
                 return
 
@@ -280,7 +232,7 @@ class Sender:
         self._flushes -= 1
 
     def _deal(self, topic: TopicQueue) -> None:
-        unknown = self._dealer.deal(topic, self._take_rows(topic))
+        unknown = self._dealer.deal(topic, self.backlog.take_rows(topic))
         self._note_dealt(topic)
         if unknown:
             error = KafkaError(KafkaError._UNKNOWN_PARTITION)
@@ -296,21 +248,20 @@ class Sender:
     def _note_dealt(self, topic: TopicQueue) -> None:
         for partition in topic.partitions:
             if partition.fresh_rows:
-                self.waiting_rows += partition.fresh_rows
-                self._queued_bytes += partition.fresh_bytes
+                self.backlog.waiting_rows += partition.fresh_rows
+                self.backlog.weight += partition.fresh_bytes
                 partition.fresh_rows = partition.fresh_bytes = 0
                 self._active.setdefault(partition)
 
     def _next_threshold(self) -> int:
         """1 while nothing waits: the next record is looked at at once, though it may have to wait then."""
-        return self._bulk_rows() if self._active or self.has_rows() else 1
+        return self._bulk_rows() if self._active or self.backlog.has_rows() else 1
 
     def _bulk_rows(self) -> int:
         """Rows of a topic that make a batch worth packing while others are under way."""
         # Rows that are not dealt yet weigh nothing so far: there may be as many as fit in at their largest.
-        room = min(self._max_rows - self.queued(), (self._max_bytes - self.queued_bytes) // LARGEST_UNWEIGHED)
         bulk = min(BULK_MAX_ROWS, max(16, BULK_BYTES // max(1, self._row_bytes)))
-        return max(1, min(bulk, room // max(1, len(self.topics))))
+        return max(1, min(bulk, self.backlog.unweighed_rows()))
 
     # --- sending -------------------------------------------------------------------------------------------
 
@@ -386,7 +337,7 @@ class Sender:
         )
         count = sum(len(chunk.rows) for chunk in chunks)
         size = sum(chunk.size for chunk in chunks)
-        self.waiting_rows -= count
+        self.backlog.waiting_rows -= count
         self._row_bytes = max(1, size // count)
         if self._acks > 1:
             self._refuse(partition, chunks, explain_acks(self._acks))
@@ -402,7 +353,7 @@ class Sender:
             return None
         batch.ordinal = next(self._ordinals)
         partition.next_sequence = next_sequence(batch.sequence, count)
-        self.batched_rows += count
+        self.backlog.batched_rows += count
         return batch
 
     def _write(self, attachment: ProducerAttachment, batch: ProducerBatch) -> bool:
@@ -461,8 +412,8 @@ class Sender:
         self._report(batch, None, -1, error)
 
     def _forget(self, batch: ProducerBatch) -> None:
-        self.batched_rows -= batch.count
-        self._queued_bytes -= batch.size
+        self.backlog.batched_rows -= batch.count
+        self.backlog.weight -= batch.size
 
     def _report(
         self, batch: ProducerBatch, base_offset: int | None, append_time: int, error: KafkaError | None
@@ -528,7 +479,7 @@ class Sender:
 
     def expire(self, now: float) -> None:
         """Report records that are older than ``delivery.timeout.ms`` as timed out."""
-        before = self.undelivered()
+        before = self.backlog.undelivered()
         deadline = now - self._delivery_timeout_s
         error = KafkaError(KafkaError._MSG_TIMED_OUT)
         for request_id, batch in list(self._in_flight.items()):
@@ -541,9 +492,9 @@ class Sender:
                 self._fail(partition.retries.popleft(), error)
             if partition.chunks and partition.queued_at < deadline:
                 self._drop_pending(partition, error)
-        for topic in self.topics.values():
+        for topic in self.backlog.topics.values():
             self._expire_topic(topic, now, error)
-        if self.undelivered() != before:
+        if self.backlog.undelivered() != before:
             self.lock.notify_all()  # a record without a callback leaves no report to notify of
 
     def _expire_topic(self, topic: TopicQueue, now: float, error: KafkaError) -> None:
@@ -560,11 +511,7 @@ class Sender:
     def drop_rows(self, topic: TopicQueue, error: KafkaError) -> None:
         """Report rows that were not dealt out."""
         topic.waiting_since = None
-        self.reports.push(RowReport(topic.name, None, self._take_rows(topic), error))
-
-    def _take_rows(self, topic: TopicQueue) -> list[Row]:
-        self._queued_bytes -= topic.counted_bytes
-        return topic.take_rows()
+        self.reports.push(RowReport(topic.name, None, self.backlog.take_rows(topic), error))
 
     def _drop_partitions(self, topic: TopicQueue, first: int, error: KafkaError) -> None:
         """Partitions from ``first`` on are no more: report what waits for them."""
@@ -577,20 +524,20 @@ class Sender:
 
     def _drop_pending(self, partition: PartitionQueue, error: KafkaError) -> None:
         chunks = partition.take_all()
-        self.waiting_rows -= sum(len(chunk.rows) for chunk in chunks)
+        self.backlog.waiting_rows -= sum(len(chunk.rows) for chunk in chunks)
         self._refuse(partition, chunks, error)
 
     def _refuse(self, partition: PartitionQueue, chunks: list[Chunk], error: KafkaError) -> None:
         """Report rows that were dealt out and never sent."""
         for chunk in chunks:
-            self._queued_bytes -= chunk.size
+            self.backlog.weight -= chunk.size
             self.reports.push(RowReport(partition.topic.name, partition.number, chunk.rows, error))
 
     def purge(self, *, in_queue: bool, in_flight: bool) -> None:
         """Give up records, as ``Producer.purge`` says."""
         if in_queue:
             error = KafkaError(KafkaError._PURGE_QUEUE)
-            for topic in self.topics.values():
+            for topic in self.backlog.topics.values():
                 self.drop_rows(topic, error)
             for partition in list(self._active):
                 self._drop_pending(partition, error)

@@ -15,18 +15,18 @@ def producer_figures(sender: Sender, config: ClientConfig) -> dict[str, Any]:
     in_flight: Counter[PartitionQueue] = Counter()
     for batch in sender.in_flight():
         in_flight[batch.partition] += batch.count
-    partitions = [partition for topic in sender.topics.values() for partition in topic.partitions]
+    partitions = [partition for topic in sender.backlog.topics.values() for partition in topic.partitions]
     return {
         "replyq": sender.reports.waiting,
-        "msg_cnt": sender.queued(),
-        "msg_size": sender.queued_bytes,
+        "msg_cnt": sender.backlog.queued(),
+        "msg_size": sender.backlog.queued_bytes(),
         "msg_max": config.queue_buffering_max_messages,
         "msg_size_max": config.queue_buffering_max_kbytes * 1024,
-        "metadata_cache_cnt": sum(bool(topic.partitions) for topic in sender.topics.values()),
+        "metadata_cache_cnt": sum(bool(topic.partitions) for topic in sender.backlog.topics.values()),
         "tx": sum(partition.sent_batches for partition in partitions),
         "txmsgs": sum(partition.sent_rows for partition in partitions),
         "txmsg_bytes": sum(partition.sent_bytes for partition in partitions),
-        "topics": {name: _topic(topic, in_flight) for name, topic in sender.topics.items()},
+        "topics": {name: _topic(topic, in_flight) for name, topic in sender.backlog.topics.items()},
     }
 
 
