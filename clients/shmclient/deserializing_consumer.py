@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, NoReturn, TypeVar
 
 from shmclient.consumer import Consumer
-from shmclient.errors import ConsumeError
+from shmclient.error import ConsumeError
 from shmclient.message import Message
 from shmclient.serialization.conversion import deserialize_message
 

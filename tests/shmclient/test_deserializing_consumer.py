@@ -5,7 +5,7 @@ import pytest
 
 from shmclient.consumer import Consumer
 from shmclient.deserializing_consumer import DeserializingConsumer
-from shmclient.errors import ConsumeError, KafkaError, ValueDeserializationError
+from shmclient.error import ConsumeError, KafkaError, ValueDeserializationError
 from shmclient.message import Message
 from shmclient.serialization import IntegerDeserializer, StringDeserializer
 

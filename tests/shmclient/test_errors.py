@@ -1,23 +1,12 @@
 import copy
 import pickle
-from typing import Any
 
 import pytest
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmclient import errors
 from shmclient.error_constants import ErrorConstants
-from shmclient.errors import (
-    ConsumeError,
-    KafkaError,
-    KafkaException,
-    KeyDeserializationError,
-    KeySerializationError,
-    ProduceError,
-    SerializationError,
-    ValueDeserializationError,
-    ValueSerializationError,
-)
+from shmclient.errors import KafkaError, KafkaException
 
 TOPIC = KafkaError.UNKNOWN_TOPIC_OR_PART
 
@@ -129,39 +118,6 @@ def test_an_exception_carries_its_error_and_shows_it() -> None:
 def test_a_broker_error_becomes_a_kafka_error() -> None:
     error = errors.from_broker_error(BrokerError(ErrorCode.INVALID_PARTITIONS, "too many"))
     assert (error.code(), error.str()) == (37, "too many")
-
-
-@pytest.mark.parametrize(
-    ("kind", "code", "base"),
-    [
-        (KeyDeserializationError, KafkaError._KEY_DESERIALIZATION, ConsumeError),
-        (ValueDeserializationError, KafkaError._VALUE_DESERIALIZATION, ConsumeError),
-        (KeySerializationError, KafkaError._KEY_SERIALIZATION, ProduceError),
-        (ValueSerializationError, KafkaError._VALUE_SERIALIZATION, ProduceError),
-    ],
-)
-def test_a_serialization_failure_names_its_cause(
-    kind: type[KeySerializationError], code: int, base: type[Exception]
-) -> None:
-    cause = ValueError("not a number")
-    error = kind(cause)
-    assert (error.code, error.exception) == (code, cause)
-    assert error.name == KafkaError(code).name()
-    assert "not a number" in str(error)
-    assert isinstance(error, (base, SerializationError, KafkaException))
-
-
-def test_a_failed_message_comes_with_the_error() -> None:
-    message: Any = object()
-    error = ConsumeError(KafkaError(KafkaError._PARTITION_EOF), kafka_message=message)
-    assert error.kafka_message is message
-    assert ProduceError(KafkaError(3)).kafka_message is None
-
-
-def test_confluent_kafkas_module_name_gives_the_same_classes() -> None:
-    from shmclient import error
-
-    assert all(getattr(error, name) is getattr(errors, name) for name in error.__all__)
 
 
 def test_the_real_library_has_the_same_names_and_numbers() -> None:

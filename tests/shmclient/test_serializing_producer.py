@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shmclient.errors import KafkaError, KafkaException, KeySerializationError
+from shmclient.error import KafkaError, KafkaException, KeySerializationError
 from shmclient.message import Message
 from shmclient.serialization import IntegerSerializer, StringSerializer
 from shmclient.serializing_producer import SerializingProducer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from shmclient.errors import SerializationError
+from shmclient.error import SerializationError
 
 __all__ = ["Deserializer", "MessageField", "SerializationContext", "SerializationError", "Serializer"]
 

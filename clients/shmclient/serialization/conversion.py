@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from shmclient.errors import (
+from shmclient.error import (
     KeyDeserializationError,
     KeySerializationError,
     ValueDeserializationError,

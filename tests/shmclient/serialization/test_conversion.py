@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from shmclient.errors import (
+from shmclient.error import (
     KeyDeserializationError,
     KeySerializationError,
     ValueDeserializationError,
