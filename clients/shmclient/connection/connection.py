@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 import time
+import weakref
 from typing import TypeVar
 
 from shmbroker import __version__
@@ -55,6 +56,9 @@ class Connection:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._channel: Channel[Request, Response] | None = None
+        self._close_channel: weakref.finalize[..., Connection] | None = None
+        """Clients are often dropped without being closed (AdminClient has no need of it): not worth a warning. A __del__ could
+        come after the socket's own where both are part of a circle."""
         self._correlation_ids = itertools.count(1)
         self._table: PartitionTable | None = None
         self.hello: HelloReply | None = None
@@ -142,6 +146,8 @@ class Connection:
         while self._channel is None:
             try:
                 self._channel = self._open_channel()
+                self._close_channel = weakref.finalize(self, self._channel.close)
+                self._close_channel.atexit = False
                 self.hello = self._greet(self._channel)
                 self._table = None
                 self.generation += 1
@@ -191,23 +197,18 @@ class Connection:
             return
         with self._lock:
             self._table = None
-            if self._channel is not None:
-                self._channel.close()
-                self._channel = None
+            self._drop_channel()
 
-    def __del__(self) -> None:
-        """Clients are often dropped without being closed (AdminClient has no need of it): not worth a warning."""
-        channel = getattr(self, "_channel", None)
-        if channel is not None:
-            channel.close()
+    def _drop_channel(self) -> None:
+        self._channel = None
+        if self._close_channel is not None:
+            self._close_channel()
 
     def _forget_parent(self) -> None:
         """In a forked child: the socket is the parent's; closing our copy of it does not disturb the parent."""
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        self._drop_channel()
         self._table = None
         self.generation += 1
 
