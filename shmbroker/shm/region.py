@@ -28,12 +28,14 @@ def create_session_fd(label: str, size_bytes: int) -> int:
     Raises:
         BrokerError: KAFKA_STORAGE_ERROR when the memory cannot be reserved.
     """
-    fd = os.memfd_create(f"shmbroker-{label}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = -1
     try:
+        fd = os.memfd_create(f"shmbroker-{label}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.posix_fallocate(fd, 0, size_bytes)
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     except OSError as error:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
         raise BrokerError(
             ErrorCode.KAFKA_STORAGE_ERROR,
             f"cannot reserve {size_bytes} bytes of shared memory for {label}: {error.strerror}",
@@ -96,7 +98,8 @@ def map_shared_file(path: Path | str, *, writable: bool = False) -> mmap.mmap:
     """Map an existing shared file.
 
     Raises:
-        BrokerError: BROKER_NOT_AVAILABLE when it is not there, INVALID_REQUEST when it is empty.
+        BrokerError: BROKER_NOT_AVAILABLE when it is not there, INVALID_REQUEST when it is empty, KAFKA_STORAGE_ERROR when it
+            cannot be opened or mapped.
     """
     try:
         fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
@@ -111,5 +114,9 @@ def map_shared_file(path: Path | str, *, writable: bool = False) -> mmap.mmap:
             raise BrokerError(ErrorCode.INVALID_REQUEST, f"{path} is empty: not a shared region of a daemon")
         access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         return mmap.mmap(fd, size, mmap.MAP_SHARED, access)
+    except (OSError, ValueError) as error:
+        raise BrokerError(
+            ErrorCode.KAFKA_STORAGE_ERROR, f"cannot map {path} ({size} bytes): {error}"
+        ) from error
     finally:
         os.close(fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from shmbroker.protocol.messages import AttachConsumer, AttachProducer, AttachReply
 from shmbroker.shm.completions import CompletionReader
@@ -20,10 +20,10 @@ from shmclient.connection.connection import Connection
 class _Attachment:
     """A mapped session region and the client's eventfd. ``generation``: of the connection it was made over."""
 
-    def __init__(self, connection: Connection, region_fd: int, eventfd: int) -> None:
+    def __init__(self, connection: Connection, region_fd: int, eventfd: int, *other_fds: int) -> None:
+        self._own_fds = [eventfd, *other_fds]
         self.generation = connection.generation
         self._eventfd = eventfd
-        self._own_fds = [eventfd]
         try:
             self._region: mmap.mmap = map_session_fd(region_fd)
         finally:
@@ -73,8 +73,7 @@ class ProducerAttachment(_Attachment):
         eventfd: int,
         doorbell_fd: int,
     ) -> None:
-        super().__init__(connection, region_fd, eventfd)
-        self._own_fds.append(doorbell_fd)
+        super().__init__(connection, region_fd, eventfd, doorbell_fd)
         # The flag that says the broker sleeps is read-only to us, like all of the table.
         self._bell = Bell(table.words, table.doorbell_waiting_word, doorbell_fd)
         self.ring = RingWriter(self._view, self.layout)
@@ -113,10 +112,12 @@ def attach_producer(connection: Connection, ring_bytes: int, timeout_s: float) -
 
     Raises:
         KafkaException: as :meth:`Connection.request`.
+        BrokerError: there is no memory to map it.
     """
     _reply, fds = connection.request_with_fds(AttachProducer(ring_bytes), AttachReply, 3, timeout_s)
     region_fd, eventfd, doorbell_fd = fds
-    return ProducerAttachment(connection, connection.table(), region_fd, eventfd, doorbell_fd)
+    with _given_back(connection):
+        return ProducerAttachment(connection, connection.table(), region_fd, eventfd, doorbell_fd)
 
 
 def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachment:
@@ -124,7 +125,19 @@ def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachm
 
     Raises:
         KafkaException: as :meth:`Connection.request`.
+        BrokerError: there is no memory to map it.
     """
     _reply, fds = connection.request_with_fds(AttachConsumer(), AttachReply, 2, timeout_s)
     region_fd, eventfd = fds
-    return ConsumerAttachment(connection, region_fd, eventfd)
+    with _given_back(connection):
+        return ConsumerAttachment(connection, region_fd, eventfd)
+
+
+@contextlib.contextmanager
+def _given_back(connection: Connection) -> Iterator[None]:
+    """What is attached and cannot be used is given back with the connection: it could not attach again."""
+    try:
+        yield
+    except BaseException:
+        connection.disconnect()
+        raise

@@ -162,10 +162,16 @@ class Sessions:
             undo.callback(os.close, region_fd)
             with map_session_fd(region_fd) as region:
                 write_header(region, layout)
-            sleep_fd, ring_fd = make_bell()
-            undo.callback(os.close, sleep_fd)
-            undo.callback(os.close, ring_fd)
-            own_doorbell_fd = -1 if doorbell_fd is None else another_end(doorbell_fd)
+            try:
+                sleep_fd, ring_fd = make_bell()
+                undo.callback(os.close, sleep_fd)
+                undo.callback(os.close, ring_fd)
+                own_doorbell_fd = -1 if doorbell_fd is None else another_end(doorbell_fd)
+            except OSError as error:
+                raise BrokerError(
+                    ErrorCode.KAFKA_STORAGE_ERROR,
+                    f"no descriptors for another session: {error.strerror} (raise LimitNOFILE of the daemon)",
+                ) from error
             undo.pop_all()
         self._next_id += 1
         self._used_bytes += layout.total_bytes
