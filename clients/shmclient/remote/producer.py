@@ -10,6 +10,7 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
 from shmclient.producer import Producer
+from shmclient.producer.arguments import check_messages
 from shmclient.producer.packed import check_packed
 from shmclient.remote import forks
 from shmclient.remote.configuration import Settings, remote_configuration
@@ -82,7 +83,7 @@ class RemoteProducer(Producer):
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
         queued = 0
-        for message in _checked_messages(messages):
+        for message in check_messages(messages):
             try:
                 own = message.get("callback")
                 RemoteProducer.produce(
@@ -209,13 +210,3 @@ class RemoteProducer(Producer):
         call(self._kafka.close)
         self._is_closed = True
         return True
-
-
-def _checked_messages(messages: Any) -> list[dict[str, Any]]:
-    """The messages of produce_batch(), of which none is queued when one is no dict."""
-    if not isinstance(messages, list):
-        raise TypeError(f"messages must be a list, not {type(messages).__name__}")
-    for message in messages:
-        if not isinstance(message, dict):
-            raise TypeError(f"each message must be a dict, not {type(message).__name__}")
-    return messages
