@@ -1,13 +1,20 @@
+"""Requests over a control connection whose daemon comes and goes."""
+
 from __future__ import annotations
 
 import gc
-import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
-from shmbroker.protocol.messages import DescribeCluster, DescribeClusterReply
+import pytest
+
+from shmbroker.protocol import messages as m
 from shmclient.connection import Connection
+from shmclient.errors import KafkaError, KafkaException
 from shmclient.testing import EmbeddedBroker
+
+TIMEOUT_S = 10.0
 
 
 class Node:
@@ -31,40 +38,90 @@ def open_sockets() -> int:
 
 def connect(broker: EmbeddedBroker) -> Connection:
     connection = Connection(broker.bootstrap_servers, "test")
-    reply = connection.request(DescribeCluster(), DescribeClusterReply, 10.0)
-    assert len(reply.brokers) == 1
+    connection.request(m.DescribeCluster(), m.DescribeClusterReply, TIMEOUT_S)
     return connection
 
 
-def test_connections_that_are_forgotten_close_their_sockets_without_a_warning(
-    shmbroker_session: EmbeddedBroker,
+@pytest.fixture
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def connection(broker: EmbeddedBroker) -> Iterator[Connection]:
+    connection = Connection(broker.bootstrap_servers, "test")
+    yield connection
+    connection.disconnect()
+
+
+def create_topic(connection: Connection, name: str, timeout_s: float = TIMEOUT_S) -> int:
+    """Send what must not be carried out twice; the code of its outcome."""
+    request = m.CreateTopics([m.NewTopicSpec(name, 1, 1, [], {})], False)
+    return connection.request(request, m.OutcomesReply, timeout_s).outcomes[0].code
+
+
+def test_a_request_that_must_not_be_repeated_reaches_a_restarted_daemon(
+    broker: EmbeddedBroker, connection: Connection
 ) -> None:
+    assert create_topic(connection, "before") == KafkaError.NO_ERROR
+    broker.restart()
+    assert create_topic(connection, "after") == KafkaError.NO_ERROR
+
+
+def test_a_lost_connection_costs_no_second_look(broker: EmbeddedBroker, connection: Connection) -> None:
+    assert create_topic(connection, "before") == KafkaError.NO_ERROR
+    generation = connection.generation
+    connection._channel._socket.shutdown(2)  # type: ignore[union-attr]  # as a daemon that is gone looks from here
+    assert create_topic(connection, "after") == KafkaError.NO_ERROR
+    assert connection.generation == generation + 1
+
+
+def test_without_a_daemon_a_request_says_where_it_looked(
+    broker: EmbeddedBroker, connection: Connection
+) -> None:
+    assert create_topic(connection, "before") == KafkaError.NO_ERROR
+    place = str(broker.runtime_dir)
+    broker.stop()
+    with pytest.raises(KafkaException) as caught:
+        create_topic(connection, "after", 0.1)
+    assert caught.value.args[0].code() == KafkaError._TRANSPORT
+    assert place in caught.value.args[0].str()
+
+
+def test_a_negative_time_out_is_the_connections_own() -> None:
+    connection = Connection("shm:/nonexistent", "test", request_timeout_s=5.0)
+    assert 4.0 < connection.deadline(-1).remaining_s() <= 5.0
+    assert connection.deadline(0).remaining_s() == 0.0
+    with pytest.raises(TypeError, match="must be real number"):
+        connection.deadline("1")  # type: ignore[arg-type]
+
+
+def test_connections_that_are_forgotten_close_their_sockets_without_a_warning(broker: EmbeddedBroker) -> None:
     gc.collect()
     before = open_sockets()
-    connect(shmbroker_session)
+    connect(broker)
     assert open_sockets() == before
     for _ in range(10):
-        Node(connect(shmbroker_session))
+        Node(connect(broker))
     gc.collect()
     assert open_sockets() == before
 
 
-def test_a_connection_is_made_again_after_it_was_closed(shmbroker_session: EmbeddedBroker) -> None:
-    connection = connect(shmbroker_session)
+def test_closing_twice_is_fine_and_the_next_request_connects_anew(connection: Connection) -> None:
+    create_topic(connection, "before")
     generation = connection.generation
     connection.disconnect()
     connection.disconnect()
     assert not connection.is_open
-    connection.request(DescribeCluster(), DescribeClusterReply, 10.0)
+    create_topic(connection, "after")
     assert connection.generation == generation + 1
-    connection.disconnect()
 
 
-def test_a_daemon_that_hangs_up_is_noticed(shmbroker_session: EmbeddedBroker) -> None:
-    connection = connect(shmbroker_session)
+def test_a_daemon_that_hangs_up_is_noticed_without_a_request(connection: Connection) -> None:
+    create_topic(connection, "before")
     assert connection.check()
-    twin = socket.socket(fileno=os.dup(connection.fileno()))
-    twin.shutdown(socket.SHUT_RDWR)
-    twin.close()
+    assert connection._channel is not None
+    connection._channel._socket.shutdown(socket.SHUT_RDWR)
     assert not connection.check()
     assert not connection.is_open
