@@ -20,6 +20,8 @@ from shmclient.connection.connection import Connection
 class _Attachment:
     """A mapped session region and the client's eventfd. ``generation``: of the connection it was made over."""
 
+    _own_fds: Sequence[int] = ()
+
     def __init__(self, connection: Connection, region_fd: int, eventfd: int, *other_fds: int) -> None:
         self._own_fds = [eventfd, *other_fds]
         self.generation = connection.generation
