@@ -28,6 +28,10 @@ class ChannelClosedError(ConnectionError):
     """The other side closed the connection or died."""
 
 
+class DescriptorsLostError(ChannelClosedError):
+    """Descriptors that rode along could not be received: this process has too many open files."""
+
+
 class Channel(Generic[S, R]):
     """Sends ``S`` and receives ``R`` over a connected Unix stream socket.
 
@@ -103,7 +107,9 @@ class Channel(Generic[S, R]):
     def take_fds(self, count: int) -> list[int]:
         """The oldest ``count`` descriptors received; the caller closes them."""
         if len(self._fds) < count:
-            raise ChannelClosedError(f"expected {count} descriptors with the message, got {len(self._fds)}")
+            raise DescriptorsLostError(
+                f"got {len(self._fds)} of {count} descriptors with an answer: too many open files (ulimit -n)"
+            )
         return [self._fds.popleft() for _ in range(count)]
 
     def close(self) -> None:

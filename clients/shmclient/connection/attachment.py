@@ -119,7 +119,13 @@ def attach_producer(connection: Connection, ring_bytes: int, timeout_s: float) -
     _reply, fds = connection.request_with_fds(AttachProducer(ring_bytes), AttachReply, 3, timeout_s)
     region_fd, eventfd, doorbell_fd = fds
     with _given_back(connection):
-        return ProducerAttachment(connection, connection.table(), region_fd, eventfd, doorbell_fd)
+        try:
+            table = connection.table()
+        except BaseException:
+            for fd in fds:
+                os.close(fd)
+            raise
+        return ProducerAttachment(connection, table, region_fd, eventfd, doorbell_fd)
 
 
 def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachment:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from shmbroker import __version__
 from shmbroker.errors import BrokerError
-from shmbroker.protocol.channel import Channel, ChannelClosedError
+from shmbroker.protocol.channel import Channel, ChannelClosedError, DescriptorsLostError
 from shmbroker.protocol.framing import Codec
 from shmbroker.protocol.messages import (
     PROTOCOL_VERSION,
@@ -114,6 +114,9 @@ class Connection:
                     raise KafkaException(
                         KafkaError(KafkaError._TIMED_OUT, f"the daemon did not answer within {timeout_s:g} s")
                     ) from None
+                except DescriptorsLostError as error:
+                    self.disconnect()
+                    raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from None
                 except ChannelClosedError as error:
                     self.disconnect()
                     if not was_sent and is_reused:

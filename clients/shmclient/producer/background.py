@@ -43,6 +43,8 @@ IDLE_RECONNECT_S = 1.0
 """Pause between two looks for a daemon while nothing is to be sent."""
 BUSY_PUMPS = 4
 """Pumps by the application since the thread last looked that make it think the application drives the sending itself."""
+FAILURE_PAUSE_S = 0.5
+"""Pause after an error nobody thought of, so that one that stays does not burn a CPU."""
 MIN_BUSY_SLEEP_S = 0.003
 MAX_BUSY_SLEEP_S = 0.05
 """How long the thread then leaves it alone, twice as long each time it finds it still busy. The broker need not ring for every
@@ -133,30 +135,41 @@ class Background:
     # --- the thread ----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        sender = self._sender
         while not self._is_closing:
-            now = time.monotonic()
-            with sender.lock:
-                self._notice_lost_connection()
-                sender.pump()
-                sender.expire(now)
-                topics = sender.topics_to_describe(now)
-                has_work = bool(topics) or sender.has_outstanding()
-                deadline = min(sender.next_deadline(now), self._statistics.due_at)
-                self._tell_statistics(now)
-            if sender.attachment is None and (has_work or not self._was_attached):
-                if self._try_attach():
-                    continue
-                deadline = now + (RECONNECT_S if has_work else IDLE_RECONNECT_S)
-            elif topics:
-                self._describe(topics)
-                continue
-            elif sender.attachment is None and self._config.error_cb is not None:
-                self._look_for_daemon()
-            self._refresh_metadata(now)
-            self._sleep(deadline)
+            try:
+                self._turn()
+            except Exception:
+                # Without this thread flush() would wait for ever: whatever went wrong, it goes on.
+                self._log(
+                    logging.ERROR, "the producer's thread failed; it tries again in %g s", FAILURE_PAUSE_S, exc_info=True
+                )
+                time.sleep(FAILURE_PAUSE_S)
         if self._is_abandoned:
             self._release()
+
+    def _turn(self) -> None:
+        """Look at everything once, and sleep until there may be more to do."""
+        sender = self._sender
+        now = time.monotonic()
+        with sender.lock:
+            self._notice_lost_connection()
+            sender.pump()
+            sender.expire(now)
+            topics = sender.topics_to_describe(now)
+            has_work = bool(topics) or sender.has_outstanding()
+            deadline = min(sender.next_deadline(now), self._statistics.due_at)
+            self._tell_statistics(now)
+        if sender.attachment is None and (has_work or not self._was_attached):
+            if self._try_attach():
+                return
+            deadline = now + (RECONNECT_S if has_work else IDLE_RECONNECT_S)
+        elif topics:
+            self._describe(topics)
+            return
+        elif sender.attachment is None and self._config.error_cb is not None:
+            self._look_for_daemon()
+        self._refresh_metadata(now)
+        self._sleep(deadline)
 
     def _notice_lost_connection(self) -> None:
         attachment = self._sender.attachment
