@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from shmbroker.protocol.messages import AttachConsumer, AttachProducer, AttachReply
 from shmbroker.shm.completions import CompletionReader
