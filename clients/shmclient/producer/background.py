@@ -141,7 +141,10 @@ class Background:
             except Exception:
                 # Without this thread flush() would wait for ever: whatever went wrong, it goes on.
                 self._log(
-                    logging.ERROR, "the producer's thread failed; it tries again in %g s", FAILURE_PAUSE_S, exc_info=True
+                    logging.ERROR,
+                    "the producer's thread failed; it tries again in %g s",
+                    FAILURE_PAUSE_S,
+                    exc_info=True,
                 )
                 time.sleep(FAILURE_PAUSE_S)
         if self._is_abandoned:
