@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from shmclient.errors import KafkaError, KafkaException
-
-if TYPE_CHECKING:
-    from shmclient.message import Message
+from shmclient.message import Message
 
 __all__ = [
     "ConsumeError",
@@ -15,6 +11,7 @@ __all__ = [
     "KafkaException",
     "KeyDeserializationError",
     "KeySerializationError",
+    "Message",
     "ProduceError",
     "SerializationError",
     "ValueDeserializationError",
