@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shmbroker.records.batch import RecordBatch
-from shmbroker.records.layout import Column
+from shmbroker.records.layout import Column, corrupt
 
 if TYPE_CHECKING:
     import numpy
@@ -145,6 +145,7 @@ class ConsumedBatch:
 
         Raises:
             ImportError: without the extra ``arrow``.
+            BrokerError: INVALID_MSG when the batch is damaged.
         """
         arrow = _import("pyarrow", "arrow")
         count = self.count
@@ -179,7 +180,14 @@ class ConsumedBatch:
             arrow.py_buffer(data),
         ]
         # Arrow's own offset skips the records before the consumer's position: bitmaps cannot be cut at any bit.
-        return arrow.Array.from_buffers(arrow.binary(), self.count, buffers, offset=self._start)
+        try:
+            column = arrow.Array.from_buffers(arrow.binary(), self.count, buffers, offset=self._start)
+            # Arrow follows offsets blindly, and these may come from a damaged file or another process.
+            column.validate(full=True)
+        except arrow.ArrowInvalid as error:
+            name = "value" if offsets == Column.VALUE_OFFSETS else "key"
+            raise corrupt(f"{name} offsets: {error}") from None
+        return column
 
 
 def _import(module: str, extra: str) -> Any:
