@@ -7,7 +7,7 @@ What Kafka does is what a test expects; wanted differences are named in support/
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,15 @@ from support import backends
 from support.backends import Broker
 
 NO_AUTO_CREATE = {"auto.create.topics.enable": "false"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Without Apache Kafka, let pytest's summary say so in one line instead of one for each test."""
+    report = yield
+    if report.skipped and "kafka" in item.keywords and isinstance(report.longrepr, tuple):
+        report.longrepr = (str(Path(__file__).parent), None, report.longrepr[2])  # type: ignore[assignment]
+    return report
 
 
 @pytest.fixture(
