@@ -105,18 +105,27 @@ class Channel(Generic[S, R]):
         return self._received.popleft() if self._received else None
 
     def take_fds(self, count: int) -> list[int]:
-        """The oldest ``count`` descriptors received; the caller closes them."""
-        if len(self._fds) < count:
+        """The oldest ``count`` descriptors received; the caller closes them.
+
+        Raises:
+            DescriptorsLostError: they did not all arrive. Those that did are closed: nobody knows whose they are.
+        """
+        received = len(self._fds)
+        if received < count:
+            self._close_fds()
             raise DescriptorsLostError(
-                f"got {len(self._fds)} of {count} descriptors with an answer: too many open files (ulimit -n)"
+                f"got {received} of {count} descriptors with a message: too many open files (ulimit -n)"
             )
         return [self._fds.popleft() for _ in range(count)]
 
     def close(self) -> None:
-        while self._fds:
-            os.close(self._fds.popleft())
+        self._close_fds()
         with contextlib.suppress(OSError):
             self._socket.close()
+
+    def _close_fds(self) -> None:
+        while self._fds:
+            os.close(self._fds.popleft())
 
     def _wait(self, event: int, deadline: float | None) -> None:
         poller = select.poll()

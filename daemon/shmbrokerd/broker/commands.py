@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.protocol.channel import DescriptorsLostError
 from shmbroker.protocol.messages import (
     AdvanceLogStart,
     AttachSession,
@@ -47,13 +48,16 @@ class Commands:
 
     def run(self, body: Any, take_fds: Callable[[int], Sequence[int]]) -> BrokerReply:
         """Carry out one command; a refusal is a reply, never an exception."""
-        fds = take_fds(2) if isinstance(body, AttachSession) else ()
         try:
+            fds = take_fds(2) if isinstance(body, AttachSession) else ()
             return self._handlers[type(body)](body, fds)
         except BrokerError as error:
             level = logging.INFO if error.code in _REQUESTED_WRONG else logging.ERROR
             log.log(level, "%s failed: %s", type(body).__name__, error.message)
             return BrokerReply(error.code, error.message)
+        except DescriptorsLostError as error:
+            log.error("%s failed: %s", type(body).__name__, error)
+            return BrokerReply(ErrorCode.KAFKA_STORAGE_ERROR, str(error))
 
     def _partition(self, slot: int) -> LedPartition:
         partition = self._loop.partitions.get(slot)

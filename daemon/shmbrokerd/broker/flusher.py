@@ -96,7 +96,9 @@ class Flusher:
                 group.flush()
             except BrokerError as failure:
                 error = failure
-            except Exception as failure:  # a thread that ended here would leave its producers waiting for ever
+            except (
+                Exception
+            ) as failure:  # a thread that ended here would leave its producers waiting for ever
                 log.exception("flushing slot %d", slot)
                 error = BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"flush: {failure}")
             self._finished.append(Flushed(slot, group.flush, group.answers, error))

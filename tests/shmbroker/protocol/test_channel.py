@@ -10,7 +10,7 @@ import pytest
 
 from shmbroker.errors import BrokerError
 from shmbroker.protocol import messages as m
-from shmbroker.protocol.channel import Channel, ChannelClosedError
+from shmbroker.protocol.channel import Channel, ChannelClosedError, DescriptorsLostError
 from shmbroker.protocol.framing import Codec
 
 Pair = tuple[Channel[Any, Any], Channel[Any, Any]]
@@ -80,12 +80,20 @@ def test_descriptors_nobody_took_are_closed_with_the_channel(pair: Pair, pipe: t
     assert os.read(pipe[0], 1) == b"", "no writer is left"
 
 
-def test_missing_descriptors_are_an_error_of_the_connection(pair: Pair) -> None:
+def test_descriptors_that_were_lost_are_missed_and_the_rest_is_nobodys(
+    pair: Pair, pipe: tuple[int, int]
+) -> None:
     client, daemon = pair
-    client.send(request(1))
+    client.send(request(1), [pipe[1]])
+    os.close(pipe[1])
     daemon.receive(10)
-    with pytest.raises(ChannelClosedError, match="expected 2 descriptors with the message, got 0"):
+    with pytest.raises(
+        DescriptorsLostError, match=r"got 1 of 2 descriptors with a message: too many open files"
+    ):
         daemon.take_fds(2)
+    assert os.read(pipe[0], 1) == b"", "no writer is left"
+    with pytest.raises(DescriptorsLostError, match="got 0 of 1"):
+        daemon.take_fds(1)
 
 
 def test_waiting_ends_at_the_timeout(pair: Pair) -> None:

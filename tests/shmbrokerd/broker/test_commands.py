@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shmbroker.errors import ErrorCode
+from shmbroker.protocol.channel import DescriptorsLostError
 from shmbroker.protocol.messages import (
     AdvanceLogStart,
     AttachSession,
@@ -98,6 +99,15 @@ def test_a_region_that_is_not_the_daemons_is_refused_and_no_descriptor_is_left(b
     reply = bench.run(AttachSession(50, 0, 1), (region_fd, os.dup(0)))
     assert reply.code == ErrorCode.INVALID_REQUEST
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_session_whose_descriptors_were_lost_is_refused(bench: Any) -> None:
+    def take_fds(count: int) -> list[int]:
+        raise DescriptorsLostError(f"got 1 of {count} descriptors with a message")
+
+    reply = bench.commands.run(AttachSession(50, 0, 1), take_fds)
+    assert reply.code == ErrorCode.KAFKA_STORAGE_ERROR
+    assert "got 1 of 2 descriptors" in reply.message
 
 
 def test_detaching_is_harmless_whoever_it_is(bench: Any) -> None:
