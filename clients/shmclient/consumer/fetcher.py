@@ -257,11 +257,15 @@ class Fetcher:
             batch = self._current_batch(partition)
             if batch is None:
                 return
-            start = partition.index
-            stop = min(batch.count, start + count)
-            ready.extend(messages_of(partition.topic, partition.number, batch, start, stop))
         except BrokerError as error:
             self._stop_at_damage(partition, error)
+            return
+        start = partition.index
+        stop = min(batch.count, start + count)
+        try:
+            ready.extend(messages_of(partition.topic, partition.number, batch, start, stop))
+        except BrokerError as error:
+            self._skip_nonsense(partition, batch, error)
             return
         if stop == batch.count:
             partition.batches.popleft()
@@ -339,6 +343,15 @@ class Fetcher:
             at = partition.batches[0].base_offset + partition.index
         text = f"{partition}: {error.message}"
         partition.halt(self._event(partition, ErrorCode.KAFKA_STORAGE_ERROR, text, at))
+
+    def _skip_nonsense(self, partition: AssignedPartition, batch: RecordBatch, error: BrokerError) -> None:
+        """A batch as its producer wrote it, and nonsense: told once and left out, as librdkafka does. One bad producer must not
+        stop every consumer of the topic."""
+        at = batch.base_offset + partition.index
+        partition.batches.popleft()
+        partition.index = 0
+        text = f"{partition}: {error.message}; offsets {at} to {batch.last_offset} are left out"
+        partition.event = self._event(partition, KafkaError._BAD_MSG, text, at)
 
     def read_batches(self, partition: AssignedPartition) -> Iterator[tuple[RecordBatch, int]]:
         """(batch, index of its first record to deliver) of what comes next in ``partition``."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.writer import PartitionWriter, Position
 from shmbroker.protocol.messages import LogConfig
-from shmbroker.records.layout import HEADER_BYTES, Column, Flag, Header, align, check_crc, read_header
+from shmbroker.records.layout import HEADER_BYTES, Column, Flag, Header, align, check_bounds, check_crc, read_header
 from shmbroker.records.recompress import recompress
 from shmbroker.shm.ring import topic_tag
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
@@ -61,6 +61,7 @@ class LedPartition:
         """
         header = read_header(batch)
         check_crc(header, batch)
+        check_bounds(header, batch)
         self._check_limits(header, now_ms)
         batch, header = recompress(batch, header, self.config.compression_type)
         append_time = now_ms if self.config.message_timestamp_type == "LogAppendTime" else -1
