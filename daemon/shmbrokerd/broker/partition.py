@@ -7,7 +7,16 @@ from pathlib import Path
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.writer import PartitionWriter, Position
 from shmbroker.protocol.messages import LogConfig
-from shmbroker.records.layout import HEADER_BYTES, Column, Flag, Header, align, check_bounds, check_crc, read_header
+from shmbroker.records.layout import (
+    HEADER_BYTES,
+    Column,
+    Flag,
+    Header,
+    align,
+    check_bounds,
+    check_crc,
+    read_header,
+)
 from shmbroker.records.recompress import recompress
 from shmbroker.shm.ring import topic_tag
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
