@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,20 +19,16 @@ import lmdb
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
-from shmbroker.log.pages import DamageError, PageReader, Value, read_at
+from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, create_segment
 from shmbroker.log.producers import ProducerStates
 from shmbroker.log.segment import KEY, storage_error
-from shmbroker.log.verification import check_writable
-from shmbroker.records.layout import HEADER, HEADER_BYTES, Header, stamp
+from shmbroker.records.layout import HEADER, Header, stamp
 
-MAP_SLACK_BYTES = 64 * 1024 * 1024
-"""Room in a segment's map beyond ``segment.bytes`` for B-tree pages and the commit that crosses the limit."""
 TIME_RESCAN_BYTES = 1024 * 1024
 """Batch bytes after the last entry of the time index that are looked at when a log is opened: those that waited for an
 entry. More than ``index.interval.bytes`` where that was lowered since."""
 LITTLE_ROOM_BYTES = 1024 * 1024
 """A failure on a file system with less room than this is told together with the room."""
-_LMDB_ERRORS = (lmdb.Error, OSError, struct.error)
 
 
 class Staged(NamedTuple):
@@ -81,10 +76,9 @@ class PartitionWriter:
         self.producers = ProducerStates()
         self._staged: list[Staged] = []
         self._next_offset = 0
-        self._environment: Any = None
-        self._fd = -1
-        self._pages = PageReader(-1)
-        self._is_open = False
+        self._active_bytes = 0
+        self._active: ActiveSegment | None = None
+        """None after a failure, until the log is opened anew."""
         self._is_named = False
         """Whether the active segment's name is on the disk too."""
         self._flush_lock = threading.Lock()
@@ -93,88 +87,69 @@ class PartitionWriter:
 
     # --- opening and closing -------------------------------------------------------------------------------
 
-    def _open(self) -> None:
+    def _open(self) -> ActiveSegment:
         """Open the newest segment and read back what it says; the state before does not matter."""
         with self._flush_lock:
             self._let_go()
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                bases = segment.list_base_offsets(self.folder)
-                if not bases:
-                    self.log_start = 0
-                    self._create_segment(0, {})
-                    bases = [0]
+                bases = self._list_segments()
                 self.active_base = bases[-1]
-                self._sealed_bytes = sum(self._path(base).stat().st_size for base in bases[:-1])
-                self._open_environment()
-                self._load(bases)
-            except (*_LMDB_ERRORS, DamageError, BrokerError) as error:
-                self._let_go()
+                self._sealed_bytes: int = sum(self._path(base).stat().st_size for base in bases[:-1])
+                active = ActiveSegment(self._path(self.active_base), self.segment_bytes)
+                try:
+                    self._load(active, bases)
+                except BaseException:
+                    active.close()
+                    raise
+            except SEGMENT_ERRORS as error:
                 raise storage_error(self._path(self.active_base), "cannot open the log", error) from error
-            self._is_open = True
+            self._active = active
         self._unlink_below(self.log_start)
+        return active
+
+    def _list_segments(self) -> list[int]:
+        """Base offsets of the log's segments; a new log gets its first one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        bases = segment.list_base_offsets(self.folder)
+        if not bases:
+            create_segment(self._path(0), self.segment_bytes, 0, {}, is_durable=False)
+            self._is_named = False
+        return bases or [0]
 
     def _path(self, base_offset: int) -> Path:
         return self.folder / segment.file_name(base_offset)
 
-    def _open_environment(self) -> None:
-        path = self._path(self.active_base)
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        check_writable(self._fd)
-        self._pages = PageReader(self._fd)
-        # A segment made under a larger segment.bytes must still fit its map.
-        map_bytes = max(self.segment_bytes, os.fstat(self._fd).st_size) + MAP_SLACK_BYTES
-        self._environment = _open_lmdb(path, map_bytes)
-        tables = [self._environment.open_db(table, create=False) for table in segment.TABLES]
-        self._log, self._times, self._producers, _aborted, self._meta = tables
-
-    def _load(self, bases: Sequence[int]) -> None:
-        """Read back what the newest segment says: end of the log, log start, producers, highest time."""
-        self._file_bytes = os.fstat(self._fd).st_size
-        last = self._pages.read(lambda pages: pages.last_below(segment.LOG, None))
+    def _load(self, active: ActiveSegment, bases: Sequence[int]) -> None:
+        """End of the log, log start, producers, and the highest time, as the newest segment has them."""
+        last = active.last(segment.LOG)
         self.log_end = KEY.unpack(last[0])[0] + 1 if last else self.active_base
-        log_start = self._rows(segment.META).get(segment.META_LOG_START)
+        log_start = active.rows(segment.META).get(segment.META_LOG_START)
         self.log_start = bases[0] if log_start is None else KEY.unpack(log_start)[0]
         producers = ProducerStates()
-        for key, row in self._rows(segment.PRODUCERS).items():
+        for key, row in active.rows(segment.PRODUCERS).items():
             producers.load(KEY.unpack(key)[0], row)
         self.producers = producers
-        self._load_times()
+        self._load_times(active)
 
-    def _rows(self, table: bytes) -> dict[bytes, bytes]:
-        """A small table as the last commit left it."""
-        rows = self._pages.read(lambda pages: list(pages.entries(table, b"")))
-        return {key: self._bytes_of(row) for key, row in rows}
-
-    def _bytes_of(self, value: Value, limit: int | None = None) -> bytes:
-        if isinstance(value, bytes):
-            return value[:limit]
-        return read_at(self._fd, value.size if limit is None else min(limit, value.size), value.position)
-
-    def _load_times(self) -> None:
+    def _load_times(self, active: ActiveSegment) -> None:
         """The time index, and the highest timestamp of the batches that wait for their entry in it."""
-        newest = self._pages.read(lambda pages: pages.last_below(segment.TIMES, None))
+        newest = active.last(segment.TIMES)
         self._indexed_time, start = -(1 << 63), self.active_base
         if newest is not None:
-            self._indexed_time = segment.time_of(newest[0])
-            start = KEY.unpack(self._bytes_of(newest[1]))[0] + 1
+            self._indexed_time, start = segment.time_of(newest[0]), KEY.unpack(newest[1])[0] + 1
         self._highest_time, self._unindexed_bytes = self._indexed_time, 0
-        limit = max(self.index_interval_bytes, TIME_RESCAN_BYTES)
-        for value in self._pages.read(lambda pages: _some_values(pages, KEY.pack(start), limit)):
-            self._note_time(*_time_and_length(self._bytes_of(value, HEADER_BYTES)))
+        for data in active.batch_headers(start, max(self.index_interval_bytes, TIME_RESCAN_BYTES)):
+            header = Header._make((*HEADER.unpack_from(data)[:19], ()))
+            self._note_time(header, header.append_time)
 
     def close(self) -> None:
         with self._flush_lock:
             self._let_go()
 
     def _let_go(self) -> None:
-        self._is_open = False
-        if self._environment is not None:
-            self._environment.close()
-            self._environment = None
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self._active is not None:
+            self._active.close()
+            self._active = None
 
     def delete(self) -> None:
         """Close the log and remove its folder; readers that have a segment open keep it until they let go."""
@@ -186,7 +161,9 @@ class PartitionWriter:
     @property
     def log_bytes(self) -> int:
         """Bytes of all segments' files."""
-        total: int = self._sealed_bytes + self._file_bytes
+        if self._active is not None:
+            self._active_bytes = self._active.file_bytes
+        total: int = self._sealed_bytes + self._active_bytes
         return total
 
     def stage(self, batch: bytearray, header: Header, append_time: int) -> Position:
@@ -216,10 +193,9 @@ class PartitionWriter:
 
     def _prepare(self) -> None:
         """Make ready for the first batch of a commit."""
-        if not self._is_open:
-            self._open()
-        if self._file_bytes >= self.segment_bytes and self.log_end > self.active_base:
-            self._roll()
+        active = self._active or self._open()
+        if active.file_bytes >= self.segment_bytes and self.log_end > self.active_base:
+            self._roll(active)
         self._next_offset = self.log_end
 
     def commit(self) -> int:
@@ -232,32 +208,26 @@ class PartitionWriter:
         staged, self._staged = self._staged, []
         if not staged:
             return 0
+        active = self._active
+        assert active is not None, "stage() opened it"
         try:
-            self._check_length()
             try:
-                size = self._write(staged)
+                active.write(lambda txn, tables: self._put(staged, txn, tables))
             except lmdb.MapFullError:
                 if self.log_end == self.active_base:
                     raise
                 # Page overhead ate the slack: the limit in bytes was only an estimate.
-                self._roll()
+                active = self._roll(active)
                 for item in staged:
                     self.producers.record(item.header, item.base_offset, item.append_time)
-                size = self._write(staged)
-            self._file_bytes = os.fstat(self._fd).st_size
-        except (*_LMDB_ERRORS, BrokerError, DamageError) as error:
+                active.write(lambda txn, tables: self._put(staged, txn, tables))
+        except (*SEGMENT_ERRORS, BrokerError) as error:
             failure = self._failure(f"append at offset {self.log_end}", error)
             self._recover()
             raise failure from error
         last = staged[-1]
         self.log_end = last.base_offset + last.header.last_offset_delta + 1
-        return size
-
-    def _check_length(self) -> None:
-        """A file cut short under the map would be a SIGBUS in the middle of a commit."""
-        size = os.fstat(self._fd).st_size
-        if size < self._file_bytes:
-            raise DamageError(f"cut short: {size} bytes instead of {self._file_bytes}")
+        return sum(item.header.length for item in staged)
 
     def _failure(self, what: str, error: Exception) -> BrokerError:
         text = str(error)
@@ -274,44 +244,38 @@ class PartitionWriter:
         with contextlib.suppress(BrokerError):  # the next batch tries again, and is told
             self._open()
 
-    def _write(self, staged: Sequence[Staged]) -> int:
-        size = 0
+    def _put(self, staged: Sequence[Staged], txn: Any, tables: Mapping[bytes, Any]) -> None:
+        log = tables[segment.LOG]
         producer_ids = set()
-        with self._environment.begin(write=True) as txn:
-            for batch, header, base_offset, append_time in staged:
-                stamp(batch, base_offset, append_time, self.leader_epoch)
-                last_offset = base_offset + header.last_offset_delta
-                if not txn.put(KEY.pack(last_offset), batch, append=True, db=self._log):
-                    raise lmdb.KeyExistsError(f"offset {last_offset} is in the log already")
-                timestamp = header.max_timestamp if append_time < 0 else append_time
-                self._note_time(timestamp, header.length)
-                if self._highest_time > self._indexed_time:
-                    self._index_time(txn, last_offset)
-                producer_ids.add(header.producer_id)
-                size += len(batch)
-            producer_ids.discard(-1)
-            for producer_id in producer_ids:
-                txn.put(KEY.pack(producer_id), self.producers.packed_row(producer_id), db=self._producers)
-        return size
+        for batch, header, base_offset, append_time in staged:
+            stamp(batch, base_offset, append_time, self.leader_epoch)
+            last_offset = base_offset + header.last_offset_delta
+            if not txn.put(KEY.pack(last_offset), batch, append=True, db=log):
+                raise lmdb.KeyExistsError(f"offset {last_offset} is in the log already")
+            self._note_time(header, append_time)
+            if self._is_entry_due():
+                # So a higher timestamp waits for less than index.interval.bytes, and an entry bounds all batches up to it.
+                key = segment.time_key(self._highest_time)
+                txn.put(key, KEY.pack(last_offset), db=tables[segment.TIMES])
+                self._indexed_time, self._unindexed_bytes = self._highest_time, 0
+            producer_ids.add(header.producer_id)
+        producer_ids.discard(-1)
+        for producer_id in producer_ids:
+            row = self.producers.packed_row(producer_id)
+            txn.put(KEY.pack(producer_id), row, db=tables[segment.PRODUCERS])
 
-    def _note_time(self, timestamp: int, size: int) -> None:
-        self._unindexed_bytes += size
+    def _note_time(self, header: Header, append_time: int) -> None:
+        timestamp = header.max_timestamp if append_time < 0 else append_time
+        self._unindexed_bytes += header.length
         self._highest_time = max(self._highest_time, timestamp)
 
-    def _index_time(self, txn: Any, last_offset: int) -> None:
-        """Keep the sparse time index: an entry once the highest timestamp moved and enough bytes went by.
-
-        So a higher timestamp waits for its entry for less than ``index.interval.bytes``, and an entry bounds every batch
-        up to the one it names.
-        """
-        if self._unindexed_bytes >= self.index_interval_bytes:
-            txn.put(segment.time_key(self._highest_time), KEY.pack(last_offset), db=self._times)
-            self._indexed_time = self._highest_time
-            self._unindexed_bytes = 0
+    def _is_entry_due(self) -> bool:
+        """The time index is sparse: an entry once the highest timestamp moved and enough bytes went by."""
+        return self._highest_time > self._indexed_time and self._unindexed_bytes >= self.index_interval_bytes
 
     # --- segments ------------------------------------------------------------------------------------------
 
-    def _roll(self) -> None:
+    def _roll(self, active: ActiveSegment) -> ActiveSegment:
         """Flush and seal the active segment and begin a new one that starts with a copy of the producers' state.
 
         The state is copied from the old segment and not from memory, which may know of batches that are only staged.
@@ -320,41 +284,15 @@ class PartitionWriter:
             BrokerError: KAFKA_STORAGE_ERROR; the old segment stays the active one, or the new one is opened later.
         """
         self.flush()
+        path = self._path(self.log_end)
         try:
-            self._create_segment(self.log_end, self._rows(segment.PRODUCERS), is_durable=True)
-        except (*_LMDB_ERRORS, DamageError) as error:
-            raise storage_error(self._path(self.log_end), "cannot begin a new segment", error) from error
-        self._is_open = False
-        self._open()
-        self.rolls += 1
-
-    def _create_segment(
-        self, base_offset: int, producers: dict[bytes, bytes], *, is_durable: bool = False
-    ) -> None:
-        """Make a segment that appears under its name only when it is complete, so a crash leaves the old one active."""
-        path = self._path(base_offset)
-        scratch = path.with_suffix(".new")
-        lock = Path(f"{scratch}-lock")
-        for leftover in (scratch, lock):
-            leftover.unlink(missing_ok=True)
-        try:
-            environment = _open_lmdb(scratch, self.segment_bytes + MAP_SLACK_BYTES)
-            with contextlib.closing(environment):
-                with environment.begin(write=True) as txn:
-                    tables = {table: environment.open_db(table, txn=txn) for table in segment.TABLES}
-                    txn.put(segment.META_FORMAT, segment.FORMAT_VERSION, db=tables[segment.META])
-                    txn.put(segment.META_LOG_START, KEY.pack(self.log_start), db=tables[segment.META])
-                    for key, row in producers.items():
-                        txn.put(key, row, db=tables[segment.PRODUCERS])
-                if is_durable:
-                    environment.sync(True)
-            scratch.rename(path)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
-        finally:
-            lock.unlink(missing_ok=True)
+            rows = active.rows(segment.PRODUCERS)
+            create_segment(path, self.segment_bytes, self.log_start, rows, is_durable=True)
+        except SEGMENT_ERRORS as error:
+            raise storage_error(path, "cannot begin a new segment", error) from error
         self._is_named = False
+        self.rolls += 1
+        return self._open()
 
     def advance_log_start(self, offset: int) -> None:
         """Delete records below ``offset`` (delete_records): durable when this returns; whole segments are unlinked.
@@ -364,15 +302,12 @@ class PartitionWriter:
         """
         if offset <= self.log_start:
             return
-        if not self._is_open:
-            self._open()
+        active = self._active or self._open()
+        row = segment.META_LOG_START, KEY.pack(offset)
         try:
-            self._check_length()
-            with self._environment.begin(write=True) as txn:
-                txn.put(segment.META_LOG_START, KEY.pack(offset), db=self._meta)
-            self._file_bytes = os.fstat(self._fd).st_size
+            active.write(lambda txn, tables: txn.put(*row, db=tables[segment.META]))
             self.flush()
-        except (*_LMDB_ERRORS, BrokerError, DamageError) as error:
+        except (*SEGMENT_ERRORS, BrokerError) as error:
             failure = self._failure(f"cannot move the log start to {offset}", error)
             self._recover()
             raise failure from error
@@ -381,12 +316,11 @@ class PartitionWriter:
 
     def _unlink_below(self, offset: int) -> None:
         """Unlink segments that lie wholly below ``offset``, never the active one. What fails is tried at the next open."""
-        bases = segment.list_base_offsets(self.folder)
-        for base, following in pairwise(bases):
-            if following > offset:
-                break
-            path = self._path(base)
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for base, following in pairwise(segment.list_base_offsets(self.folder)):
+                if following > offset:
+                    break
+                path = self._path(base)
                 size = path.stat().st_size
                 path.unlink()
                 self._sealed_bytes -= size
@@ -402,47 +336,16 @@ class PartitionWriter:
         """
         with self._flush_lock:
             path = self._path(self.active_base)
-            if self._environment is None:
+            if self._active is None:
                 raise storage_error(path, "flush", "the log is closed")
             try:
-                self._environment.sync(True)
+                self._active.sync()
                 if not self._is_named:
                     _sync_folder(self.folder)
                     _sync_folder(self.folder.parent)
                     self._is_named = True
             except (lmdb.Error, OSError) as error:
                 raise storage_error(path, "flush", error) from error
-
-
-def _some_values(pages: PageReader, start: bytes, max_bytes: int) -> list[Value]:
-    """Batches from the key ``start`` on, until they are ``max_bytes`` long together."""
-    values: list[Value] = []
-    size = 0
-    for _, value in pages.entries(segment.LOG, start):
-        values.append(value)
-        size += len(value) if isinstance(value, bytes) else value.size
-        if size >= max_bytes:
-            break
-    return values
-
-
-def _time_and_length(header: bytes) -> tuple[int, int]:
-    """(highest timestamp, bytes) of a batch."""
-    fields = Header._make((*HEADER.unpack(header)[:19], ()))
-    return fields.max_timestamp if fields.append_time < 0 else fields.append_time, fields.length
-
-
-def _open_lmdb(path: Path, map_bytes: int) -> Any:
-    """Open or create an environment. Not synced by LMDB: the flusher decides when to."""
-    return lmdb.open(
-        str(path),
-        subdir=False,
-        max_dbs=len(segment.TABLES),
-        map_size=map_bytes,
-        writemap=False,
-        sync=False,
-        metasync=False,
-    )
 
 
 def _sync_folder(folder: Path) -> None:

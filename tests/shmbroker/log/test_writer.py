@@ -13,8 +13,8 @@ import lmdb
 import pytest
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log import active as active_module
 from shmbroker.log import segment
-from shmbroker.log import writer as writer_module
 from shmbroker.log.reader import LogReader
 from shmbroker.log.writer import PartitionWriter
 from shmbroker.records.builder import ProducerStamp
@@ -162,7 +162,7 @@ def test_deleting_removes_the_folder(log: Any, batch: Any) -> None:
 def test_a_map_that_is_full_begins_a_new_segment(
     log: Any, batch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "MAP_SLACK_BYTES", 0)
+    monkeypatch.setattr(active_module, "MAP_SLACK_BYTES", 0)
     log.writer.segment_bytes = 256 * 1024
     log.reopen()
     log.writer.segment_bytes = 100 << 20  # so that only the map ends the segment
@@ -178,7 +178,7 @@ def test_a_map_that_is_full_begins_a_new_segment(
 def test_a_commit_that_fits_no_map_is_refused_and_the_log_goes_on(
     log: Any, batch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "MAP_SLACK_BYTES", 0)
+    monkeypatch.setattr(active_module, "MAP_SLACK_BYTES", 0)
     log.settings["segment_bytes"] = 256 * 1024
     log.reopen()
     big = [batch([bytes(100_000)]) for _ in range(5)]
@@ -226,7 +226,7 @@ def test_a_map_that_is_full_on_a_disk_that_is_full_forgets_what_was_staged(
     log: Any, batch: Any, file_limit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A retry must be appended, not answered as a repetition of what was never written."""
-    monkeypatch.setattr(writer_module, "MAP_SLACK_BYTES", 0)
+    monkeypatch.setattr(active_module, "MAP_SLACK_BYTES", 0)
     log.writer.segment_bytes = 128 * 1024
     log.reopen()
     log.writer.segment_bytes = 100 << 20
@@ -351,7 +351,7 @@ class Synced:
         self.ends: list[int] = []
         self.error: Exception | None = None
         self._writer = writer
-        monkeypatch.setattr(writer_module, "_open_lmdb", self._open(writer_module._open_lmdb))
+        monkeypatch.setattr(active_module, "_open_environment", self._open(active_module._open_environment))
 
     def _open(self, open_lmdb: Any) -> Any:
         outer = self

@@ -1,0 +1,157 @@
+"""The newest segment of a log, open for appending: the one LMDB environment of a partition.
+
+It is written through LMDB and read through ``pages``, like any other segment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+
+from shmbroker.log import segment
+from shmbroker.log.pages import DamageError, PageReader, Value, read_at
+from shmbroker.log.segment import KEY
+from shmbroker.log.verification import check_writable
+from shmbroker.records.layout import HEADER_BYTES
+
+MAP_SLACK_BYTES = 64 * 1024 * 1024
+"""Room in a segment's map beyond ``segment.bytes`` for B-tree pages and the commit that crosses the limit."""
+SEGMENT_ERRORS: Final = (lmdb.Error, OSError, struct.error, DamageError)
+"""What opening, reading or writing a segment may raise."""
+
+
+class ActiveSegment:
+    """Opens the segment ``path``, whose file may grow to ``segment_bytes`` and some more. One thread at a time, but for
+    :meth:`sync`.
+
+    Raises:
+        SEGMENT_ERRORS: it is not there, or damaged where appending would meet it.
+    """
+
+    def __init__(self, path: Path, segment_bytes: int) -> None:
+        self.path = path
+        self._environment: Any = None
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            check_writable(self._fd)
+            self._pages = PageReader(self._fd)
+            self.file_bytes = os.fstat(self._fd).st_size
+            """Size of the file after the last commit."""
+            # A segment made under a larger segment.bytes must still fit its map.
+            map_bytes = max(segment_bytes, self.file_bytes) + MAP_SLACK_BYTES
+            self._environment = _open_environment(path, map_bytes)
+            self._tables = {table: self._environment.open_db(table, create=False) for table in segment.TABLES}
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._environment is not None:
+            self._environment.close()
+            self._environment = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def rows(self, table: bytes) -> dict[bytes, bytes]:
+        """A small table as the last commit left it."""
+        rows = self._pages.read(lambda pages: list(pages.entries(table, b"")))
+        return {key: self._bytes_of(value) for key, value in rows}
+
+    def last(self, table: bytes) -> tuple[bytes, bytes] | None:
+        """(key, first bytes of the value) of the highest key."""
+        entry = self._pages.read(lambda pages: pages.last_below(table, None))
+        return None if entry is None else (entry[0], self._bytes_of(entry[1]))
+
+    def batch_headers(self, start: int, max_bytes: int) -> list[bytes]:
+        """Headers of the batches that end at ``start`` or later, until they are ``max_bytes`` long together."""
+        values = self._pages.read(lambda pages: _some_values(pages, KEY.pack(start), max_bytes))
+        return [self._bytes_of(value) for value in values]
+
+    def _bytes_of(self, value: Value) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        return read_at(self._fd, min(HEADER_BYTES, value.size), value.position)
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def write(self, put: Callable[[Any, Mapping[bytes, Any]], None]) -> None:
+        """Commit what ``put(transaction, tables by name)`` does; all of it is in the segment, or nothing.
+
+        Raises:
+            SEGMENT_ERRORS: the segment must be opened anew.
+        """
+        size = os.fstat(self._fd).st_size
+        if size < self.file_bytes:
+            # To touch the map there would be a SIGBUS in the middle of a commit.
+            raise DamageError(f"cut short: {size} bytes instead of {self.file_bytes}")
+        with self._environment.begin(write=True) as txn:
+            put(txn, self._tables)
+        self.file_bytes = os.fstat(self._fd).st_size
+
+    def sync(self) -> None:
+        """Make all commits durable; it may run while another thread appends."""
+        self._environment.sync(True)
+
+
+def create_segment(
+    path: Path, segment_bytes: int, log_start: int, producers: Mapping[bytes, bytes], *, is_durable: bool
+) -> None:
+    """Make a segment without batches. It appears under its name only when it is complete, so a crash in between leaves
+    the one before the newest.
+
+    Raises:
+        SEGMENT_ERRORS: nothing is left behind.
+    """
+    scratch = path.with_suffix(".new")
+    lock = Path(f"{scratch}-lock")
+    for leftover in (scratch, lock):
+        leftover.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(_open_environment(scratch, segment_bytes + MAP_SLACK_BYTES)) as environment:
+            with environment.begin(write=True) as txn:
+                tables = {table: environment.open_db(table, txn=txn) for table in segment.TABLES}
+                txn.put(segment.META_FORMAT, segment.FORMAT_VERSION, db=tables[segment.META])
+                txn.put(segment.META_LOG_START, KEY.pack(log_start), db=tables[segment.META])
+                for key, row in producers.items():
+                    txn.put(key, row, db=tables[segment.PRODUCERS])
+            if is_durable:
+                environment.sync(True)
+        scratch.rename(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _some_values(pages: PageReader, start: bytes, max_bytes: int) -> list[Value]:
+    values: list[Value] = []
+    size = 0
+    for _, value in pages.entries(segment.LOG, start):
+        values.append(value)
+        size += len(value) if isinstance(value, bytes) else value.size
+        if size >= max_bytes:
+            break
+    return values
+
+
+def _open_environment(path: Path, map_bytes: int) -> Any:
+    """Open or create an environment. Not synced by LMDB: the flusher decides when to."""
+    return lmdb.open(
+        str(path),
+        subdir=False,
+        max_dbs=len(segment.TABLES),
+        map_size=map_bytes,
+        writemap=False,
+        sync=False,
+        metasync=False,
+    )
