@@ -16,6 +16,7 @@ from shmbroker.records.layout import (
     Column,
     Header,
     align,
+    check_bounds,
     check_crc,
     check_stamp,
     read_header,
@@ -143,6 +144,21 @@ def test_offsets_may_be_sparse_only_with_a_column_that_says_which(stamped: Stamp
     )
     sparse = HEADER.pack(*header[:-1], *header.ends) + bytes(body)
     assert read_header(sparse).last_offset == 900
+
+
+@pytest.mark.parametrize("column", [Column.VALUE_OFFSETS, Column.KEY_OFFSETS, Column.HEADER_OFFSETS])
+@pytest.mark.parametrize("index", [0, 3], ids=["first", "last"])
+def test_offsets_that_do_not_span_their_column_are_refused(
+    stamped: Stamped, column: Column, index: int
+) -> None:
+    batch = stamped(PLAIN)
+    header = read_header(batch)
+    check_bounds(header, batch)
+    at = HEADER_BYTES + (align(header.ends[column - 1]) if column else 0) + 4 * index
+    batch[at : at + 4] = (1000).to_bytes(4, "little")
+    with pytest.raises(BrokerError, match=column.name) as raised:
+        check_bounds(header, batch)
+    assert raised.value.code == ErrorCode.INVALID_MSG
 
 
 def test_stamping_leaves_what_the_producer_wrote(stamped: Stamped) -> None:
