@@ -21,6 +21,7 @@ from shmbroker.protocol import messages as m
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.session import WAITING_WORD
 from shmclient.consumer import Consumer
+from shmclient.errors import KafkaError
 from shmclient.producer import Producer
 from shmclient.testing import EmbeddedBroker
 
@@ -131,6 +132,22 @@ def test_half_a_frame_is_never_read(attach_raw: Any, bystanders: Bystanders, bro
     hostile.close()
     bystanders.go_on()
     assert counter(broker, SystemCounter.FAULTED_SESSIONS) == 0
+
+
+def test_consumers_go_on_behind_a_batch_that_nobody_can_unpack(
+    broker: EmbeddedBroker, attach_raw: Any, make_consumer: Any
+) -> None:
+    """The broker does not unpack what is compressed; its readers find out, are told, and leave it out."""
+    hostile = attach_raw(RawProducer, "t")
+    for batch in (hostile.batch(b"before"), hostile.nonsense(), hostile.batch(b"after")):
+        hostile.write(batch)
+    messages = make_consumer(broker, "t").consume(3, 10)
+    assert len(messages) == 3
+    assert [message.value() for message in (messages[0], messages[2])] == [b"before", b"after"]
+    error = messages[1].error()
+    assert error is not None
+    assert error.code() == KafkaError._BAD_MSG
+    assert "offsets 1 to 1 are left out" in error.str()
 
 
 @pytest.mark.slow

@@ -41,8 +41,9 @@ def test_a_client_without_descriptors_times_out_and_goes_on_when_there_are_some(
             producer = Producer({"bootstrap.servers": sys.argv[1], "delivery.timeout.ms": 200})
             consumer = Consumer({"bootstrap.servers": sys.argv[1], "group.id": "g"})
             consumer.assign([TopicPartition("t", 0, OFFSET_BEGINNING)])
-            highest = max(int(fd) for fd in os.listdir("/proc/self/fd"))
-            resource.setrlimit(resource.RLIMIT_NOFILE, (highest + spare, hard))
+            taken = {int(fd) for fd in os.listdir("/proc/self/fd")}
+            free = [fd for fd in range(1000) if fd not in taken]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free[spare], hard))
             producer.produce("t", b"tight", on_delivery=lambda error, message: heard.append(error))
             assert producer.flush(20) == 0
             assert len(heard) == 1
@@ -79,8 +80,9 @@ def test_a_daemon_without_descriptors_tells_the_client_and_goes_on(
     _, hard = main.rlimit(resource.RLIMIT_NOFILE)
     texts = []
     for spare in range(1, 7):
-        highest = max(int(fd) for fd in open_files(broker.pid))
-        main.rlimit(resource.RLIMIT_NOFILE, (highest + spare, hard))
+        taken = {int(fd) for fd in open_files(broker.pid)}
+        free = [fd for fd in range(1000) if fd not in taken]
+        main.rlimit(resource.RLIMIT_NOFILE, (free[spare], hard))
         errors: list[Any] = []
         producer = make_producer(broker, {"delivery.timeout.ms": 200, "error_cb": errors.append})
         producer.produce("u", b"tight")

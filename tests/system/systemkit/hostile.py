@@ -8,10 +8,13 @@ import socket
 import struct
 from collections.abc import Callable
 
+from crc32c import crc32c
+
 from shmbroker.protocol import messages as m
 from shmbroker.protocol.channel import Channel
 from shmbroker.protocol.framing import Codec
 from shmbroker.records.builder import Columns, build_batch
+from shmbroker.records.layout import Codec as Compression
 from shmbroker.shm.region import map_session_fd
 from shmbroker.shm.ring import RingWriter, topic_tag
 from shmbroker.shm.session import (
@@ -80,6 +83,14 @@ class RawProducer(RawClient):
         """A batch as it should be."""
         return b"".join(build_batch(Columns(values), 1_700_000_000_000))
 
+    def nonsense(self) -> bytes:
+        """A whole batch with a good CRC whose compressed columns nobody can unpack."""
+        header, body = build_batch(Columns((os.urandom(500),)), 1_700_000_000_000, codec=Compression.GZIP)
+        batch = bytearray(header + body)
+        batch[140:150] = bytes(10)
+        batch[32:36] = crc32c(bytes(batch[36:])).to_bytes(4, "little")
+        return bytes(batch)
+
     def write(self, batch: bytes, acks: int = 1, slot: int | None = None) -> None:
         """Publish ``batch``, whatever its bytes, in a frame as it should be."""
         self.requests += 1
@@ -119,7 +130,6 @@ Attack = Callable[[RawProducer], None]
 
 def break_header(offset: int, data: bytes) -> Attack:
     """A batch whose CRC fits and whose header holds ``data`` at ``offset``."""
-    from crc32c import crc32c
 
     def attack(client: RawProducer) -> None:
         batch = bytearray(client.batch(b"one", b"two"))
@@ -128,6 +138,11 @@ def break_header(offset: int, data: bytes) -> Attack:
         client.write(bytes(batch))
 
     return attack
+
+
+def break_column(offset: int, data: bytes) -> Attack:
+    """A batch whose CRC and header fit and whose first column, of value offsets, holds ``data`` at ``offset``."""
+    return break_header(128 + offset, data)
 
 
 def set_word(word: int, value: int) -> Attack:
@@ -193,6 +208,8 @@ ATTACKS: dict[str, Attack] = {
     "too many records": break_header(44, struct.pack("<I", 0xFFFFFFFF)),
     "a body that is not there": break_header(84, struct.pack("<I", 1 << 30)),
     "columns beyond the body": break_header(88, struct.pack("<10I", *[1 << 30] * 10)),
+    "values that begin before the first": break_column(0, struct.pack("<i", -1)),
+    "values that end behind the last": break_column(8, struct.pack("<i", 1 << 20)),
     "columns that run backwards": break_header(88, struct.pack("<10I", *range(100, 0, -10))),
     "completions read that never were": set_word(COMPLETION_HEAD_WORD, 1 << 40),
     "completions unread": set_word(COMPLETION_HEAD_WORD, -(1 << 40)),
