@@ -8,11 +8,14 @@ microsecond; threads other than the main one are never interrupted and pay nothi
 
 from __future__ import annotations
 
-# signal's own functions turn numbers into enums and back, which takes longer than the work.
-import _signal  # type: ignore[import-not-found]
 import threading
+
+# signal's own functions turn numbers into enums and back, which takes longer than the work.
+from _signal import SIGINT  # type: ignore[import-not-found]
+from _signal import getsignal as get_handler
+from _signal import signal as set_handler
 from collections.abc import Callable
-from signal import SIGINT
+from threading import get_ident
 from types import FrameType
 from typing import Any
 
@@ -29,29 +32,31 @@ class GuardedCondition(threading.Condition):
         self._main_ident = threading.main_thread().ident
         self._depth = 0
         """How often the main thread has entered; only that thread counts."""
+        self._note_it = self._note
         self._handler: Handler | None = None
         """What SIGINT is put off from, while it is."""
         self._put_off: tuple[int, FrameType | None] | None = None
         self.given_up = _GivenUp(self)
 
     def __enter__(self) -> bool:
-        if threading.get_ident() == self._main_ident:
-            if self._depth == 0:
+        if get_ident() == self._main_ident:
+            if not self._depth:
                 self._guard()
             self._depth += 1
         return self._mutex.acquire()
 
     def __exit__(self, *_: object) -> None:
-        if self._mutex._is_owned():  # type: ignore[attr-defined]  # not after Ctrl-C on the way back from a sleep
-            self._mutex.release()
-        if threading.get_ident() == self._main_ident:
+        mutex = self._mutex
+        if mutex._is_owned():  # type: ignore[attr-defined]  # not after Ctrl-C on the way back from a sleep
+            mutex.release()
+        if get_ident() == self._main_ident:
             self._depth -= 1
-            if self._depth == 0:
+            if not self._depth and self._handler is not None:
                 self._unguard()
 
     def wait(self, timeout: float | None = None) -> bool:
         """As :meth:`threading.Condition.wait`; Ctrl-C interrupts it."""
-        if threading.get_ident() != self._main_ident:
+        if get_ident() != self._main_ident:
             return super().wait(timeout)
         try:
             self._unguard()
@@ -62,11 +67,11 @@ class GuardedCondition(threading.Condition):
     # --- SIGINT --------------------------------------------------------------------------------------------
 
     def _guard(self) -> None:
-        handler = _signal.getsignal(SIGINT)
+        handler = get_handler(SIGINT)
         if not callable(handler) or self._handler is not None:
             return  # the default action or none at all: nothing is ever raised
         try:
-            _signal.signal(SIGINT, self._note)
+            set_handler(SIGINT, self._note_it)
         except ValueError:
             return  # the main thread of a subinterpreter gets no signals
         self._handler = handler
@@ -76,7 +81,7 @@ class GuardedCondition(threading.Condition):
         if handler is None:
             return
         try:
-            _signal.signal(SIGINT, handler)
+            set_handler(SIGINT, handler)
         finally:
             put_off, self._put_off = self._put_off, None
         if put_off is not None:
@@ -91,12 +96,15 @@ class _GivenUp:
 
     def __init__(self, condition: GuardedCondition) -> None:
         self._condition = condition
+        self._depths: list[int] = []
 
     def __enter__(self) -> None:
         condition = self._condition
         condition._mutex.release()
         try:
-            if threading.get_ident() == condition._main_ident:
+            if get_ident() == condition._main_ident:
+                self._depths.append(condition._depth)
+                condition._depth = 0  # who enters meanwhile, from a callback, is guarded again
                 condition._unguard()
         except BaseException:
             self.__exit__()
@@ -105,7 +113,8 @@ class _GivenUp:
     def __exit__(self, *_: object) -> None:
         condition = self._condition
         try:
-            if threading.get_ident() == condition._main_ident:
+            if get_ident() == condition._main_ident:
                 condition._guard()
+                condition._depth = self._depths.pop()
         finally:
             condition._mutex.acquire()

@@ -405,10 +405,11 @@ class Producer:
         deadline = Deadline(timeout)
         with sender.lock:
             sender.begin_flush()
-        try:
-            while True:
-                reports.serve()
-                with sender.lock:
+            try:
+                while True:
+                    if not reports.is_empty():
+                        with sender.lock.given_up:
+                            reports.serve()
                     sender.pump()
                     remaining_s = deadline.remaining_s()
                     if not reports.is_empty() and remaining_s:
@@ -417,8 +418,7 @@ class Producer:
                     if not left or not remaining_s:
                         return left
                     self._wait(remaining_s)
-        finally:
-            with sender.lock:
+            finally:
                 sender.end_flush()
 
     def _wait(self, timeout_s: float) -> None:
