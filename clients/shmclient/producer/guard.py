@@ -50,8 +50,11 @@ class GuardedCondition(threading.Condition):
         if mutex._is_owned():  # type: ignore[attr-defined]  # not after Ctrl-C on the way back from a sleep
             mutex.release()
         if get_ident() == self._main_ident:
-            self._depth -= 1
-            if not self._depth and self._handler is not None:
+            if self._depth > 1:
+                self._depth -= 1
+                return
+            self._depth = 0
+            if self._handler is not None:
                 self._unguard()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -114,7 +117,7 @@ class _GivenUp:
         condition = self._condition
         try:
             if get_ident() == condition._main_ident:
-                condition._guard()
                 condition._depth = self._depths.pop()
+                condition._guard()
         finally:
             condition._mutex.acquire()
