@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import TypeVar
 
 from shmbroker import __version__
@@ -23,6 +24,7 @@ from shmbroker.protocol.messages import (
     Request,
     RequestBody,
     Response,
+    ResponseBody,
 )
 from shmbroker.shm.table import PartitionTable
 from shmclient.connection.bootstrap import control_sockets, effective_bootstrap, where_looked
@@ -32,7 +34,11 @@ from shmclient.errors import KafkaError, KafkaException, from_broker_error
 RECONNECT_INTERVAL_S = 0.02
 """Pause between two looks for a daemon that is not there: short, for a restart takes some 100 ms."""
 
+PUSH = 0
+"""Correlation id of what the daemon says without being asked."""
+
 R = TypeVar("R")
+OnReply = Callable[[ResponseBody | KafkaError], None]
 
 
 class Connection:
@@ -60,6 +66,10 @@ class Connection:
         """Clients are often dropped without being closed (AdminClient has no need of it): not worth a warning. A __del__ could
         come after the socket's own where both are part of a circle."""
         self._correlation_ids = itertools.count(1)
+        self._posted: dict[int, OnReply] = {}
+        """Who waits for the reply to a posted request, oldest first."""
+        self.on_push: Callable[[ResponseBody], None] | None = None
+        """Hears what the daemon says without being asked; called like the ``on_reply`` of :meth:`post`."""
         self._table: PartitionTable | None = None
         self.hello: HelloReply | None = None
         self.generation = 0
@@ -128,18 +138,62 @@ class Connection:
                         self.disconnect()  # Ctrl-C: the answer that is on its way belongs to nobody
                     raise
 
+    def post(self, body: RequestBody, on_reply: OnReply) -> None:
+        """Send ``body`` without waiting for its reply, over the connection there is or can be made at once.
+
+        The reply is handed to ``on_reply`` by whoever looks at the connection next (:meth:`check`, :meth:`request`), with its
+        lock held; a refusal, or the loss of the connection (_TRANSPORT), as a KafkaError. Replies keep the order of requests.
+
+        Raises:
+            KafkaException: _TRANSPORT when there is no daemon, or it takes no more requests. ``on_reply`` is not called then.
+        """
+        with self._lock:
+            deadline = time.monotonic()
+            channel = self._connect(deadline)
+            try:
+                self._posted[self._send(channel, body, deadline)] = on_reply
+            except (ChannelClosedError, TimeoutError) as error:
+                self.disconnect()  # a request that was sent in part makes nonsense of all that follow
+                raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for anything the daemon says, and hand it over; False when it said nothing within ``timeout_s``."""
+        descriptor = self.fileno()
+        if descriptor < 0:
+            time.sleep(min(RECONNECT_INTERVAL_S, timeout_s))
+            return False
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        if not poller.poll(timeout_s * 1000):
+            return False
+        self.check()
+        return True
+
     def _send(self, channel: Channel[Request, Response], body: RequestBody, deadline: float) -> int:
         correlation_id = next(self._correlation_ids)
         channel.send(Request(correlation_id, body), timeout_s=max(0.0, deadline - time.monotonic()))
         return correlation_id
 
-    @staticmethod
-    def _receive(channel: Channel[Request, Response], correlation_id: int, deadline: float) -> object:
+    def _receive(
+        self, channel: Channel[Request, Response], correlation_id: int, deadline: float
+    ) -> ResponseBody:
         while True:
             response = channel.receive(max(0.001, deadline - time.monotonic()))
             # -1 answers a frame the daemon could not read; it closes the connection next.
             if response.correlation_id in (correlation_id, -1):
                 return response.body
+            self._hand_over(response)
+
+    def _hand_over(self, response: Response) -> None:
+        """What nobody waits for in a call: pushes and the replies to posted requests."""
+        body = response.body
+        if response.correlation_id == PUSH:
+            if self.on_push is not None:
+                self.on_push(body)
+            return
+        on_reply = self._posted.pop(response.correlation_id, None)
+        if on_reply is not None:
+            on_reply(KafkaError(body.code, body.message) if isinstance(body, Failure) else body)
 
     # --- connecting ----------------------------------------------------------------------------------------
 
@@ -206,11 +260,16 @@ class Connection:
         self._channel = None
         if self._close_channel is not None:
             self._close_channel()
+        posted, self._posted = self._posted, {}
+        lost = KafkaError(KafkaError._TRANSPORT, "the connection was lost before the daemon answered")
+        for on_reply in posted.values():
+            on_reply(lost)
 
     def _forget_parent(self) -> None:
         """In a forked child: the socket is the parent's; closing our copy of it does not disturb the parent."""
         self._pid = os.getpid()
         self._lock = threading.RLock()
+        self._posted.clear()
         self._drop_channel()
         self._table = None
         self.generation += 1
@@ -228,7 +287,7 @@ class Connection:
         return self._channel is not None
 
     def check(self) -> bool:
-        """True while the connection stands; notices that the daemon is gone without a request."""
+        """True while the connection stands; notices that the daemon is gone, and hands over what it said, without a request."""
         with self._lock:
             channel = self._channel
             if channel is None:
@@ -242,7 +301,9 @@ class Connection:
             except (ChannelClosedError, BrokerError):
                 self.disconnect()
                 return False
-            return True
+            while channel is self._channel and (response := channel.pop_received()) is not None:
+                self._hand_over(response)
+            return channel is self._channel
 
     def table(self, timeout_s: float = 5.0) -> PartitionTable:
         """The daemon's partition table, mapped once for each connection.

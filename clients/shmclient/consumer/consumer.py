@@ -312,6 +312,9 @@ class Consumer:
         if time.monotonic() >= self._due_at:
             self._do_due(time.monotonic())
         self._offsets.run_pending()
+        self._serve_events()
+
+    def _serve_events(self) -> None:
         for events in (self._offsets.events, self._events):
             while events:
                 callback, arguments = events.popleft()
@@ -405,13 +408,9 @@ class Consumer:
         if wanted is None:
             wanted = self._offsets.uncommitted(partitions)
         if asynchronous:
-            if any(tp.offset >= 0 for tp in wanted):
-                self._offsets.commit_later(wanted)
-                self._offsets.note_committed(partitions, wanted)
+            self._offsets.commit_later(wanted, partitions)
             return None
-        result = self._offsets.commit(wanted, self._connection.request_timeout_s)
-        self._offsets.note_committed(partitions, wanted)
-        return result
+        return self._offsets.commit(wanted, partitions, self._connection.request_timeout_s)
 
     def store_offsets(
         self, message: Message | None = None, offsets: list[TopicPartition] | None = None
@@ -511,19 +510,25 @@ class Consumer:
         fine."""
         if self._is_closed:
             return
-        if self._pid == os.getpid():
-            self._leave_current()
-            self._commit_at_close()
-        self._is_closed = True
-        self._fetcher.clear()
-        self._link.close()
+        try:
+            if self._pid == os.getpid():
+                self._leave_current()
+                self._commit_at_close()
+                self._serve_events()
+        finally:
+            self._is_closed = True
+            self._fetcher.clear()
+            self._link.close()
 
     def _commit_at_close(self) -> None:
-        offsets = self._offsets.uncommitted(self._fetcher.partitions.values())
-        if not offsets or not self._config.enable_auto_commit:
-            return
+        partitions = self._fetcher.partitions.values()
+        offsets = self._offsets.uncommitted(partitions) if self._config.enable_auto_commit else []
+        timeout_s = CLOSE_TIMEOUT_S if self._offsets.is_daemon_there() else 0.0
         try:
-            self._offsets.commit(offsets, CLOSE_TIMEOUT_S if self._offsets.is_daemon_there() else 0.0)
+            if offsets:
+                self._offsets.commit(offsets, partitions, timeout_s)
+            else:
+                self._offsets.settle(Deadline(timeout_s))
         except KafkaException as error:
             self._log(logging.WARNING, "offsets were not committed at close: %s", error.args[0].str())
 

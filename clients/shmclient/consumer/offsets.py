@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from shmbroker.errors import ErrorCode
@@ -19,6 +20,7 @@ from shmbroker.protocol.messages import (
 from shmclient.config import ClientConfig
 from shmclient.connection.connection import Connection
 from shmclient.consumer.partitions import AssignedPartition
+from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.topic_partition import OFFSET_INVALID, TopicPartition, partition_result
 
@@ -26,6 +28,20 @@ REQUEST_TIMEOUT_S = 5.0
 """Longest wait inside poll(), whatever ``socket.timeout.ms`` allows."""
 MAX_PENDING_COMMITS = 1000
 """Asynchronous commits kept while the daemon is away; later ones supersede the oldest, which are dropped."""
+MAX_POSTED_COMMITS = 32
+"""Commits under way at a time: the daemon stores several with one write, and they fit the socket's buffer while it is busy."""
+
+
+class PendingCommit:
+    """A commit nobody waits for."""
+
+    __slots__ = ("is_posted", "offsets", "partitions")
+
+    def __init__(self, offsets: list[TopicPartition], partitions: list[AssignedPartition]) -> None:
+        self.offsets = offsets
+        self.partitions = partitions
+        """Those that count as committed; no more if it fails."""
+        self.is_posted = False
 
 
 class Offsets:
@@ -36,7 +52,9 @@ class Offsets:
         self._group = config.group_id or ""
         self._connection = connection
         self._request_timeout_s = min(REQUEST_TIMEOUT_S, connection.request_timeout_s)
-        self._pending: deque[list[TopicPartition]] = deque(maxlen=MAX_PENDING_COMMITS)
+        self._pending: deque[PendingCommit] = deque()
+        """In the order in which they were made, and in which they reach the daemon: those that were posted come first."""
+        self._posted = 0
         self.events: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         """Calls of ``on_commit`` to be made by poll()."""
         self._interval_s = config.auto_commit_interval_ms / 1000
@@ -58,26 +76,46 @@ class Offsets:
     def stored_offset(self, partition: AssignedPartition) -> int:
         return partition.delivered if self._config.enable_auto_offset_store else partition.stored
 
-    # --- committing ----------------------------------------------------------------------------------------
+    # --- committing, and waiting for it --------------------------------------------------------------------
 
-    def commit(self, offsets: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
-        """Commit and return one result for each partition.
+    def commit(
+        self, offsets: list[TopicPartition], partitions: Iterable[AssignedPartition], timeout_s: float
+    ) -> list[TopicPartition]:
+        """Commit and return one result for each partition. Commits that were made earlier come first.
 
         Raises:
             KafkaException: _NO_OFFSET when none of the offsets is a real one; the first partition's error; _TRANSPORT or
                 _TIMED_OUT without a daemon.
         """
-        results = self._commit(offsets, timeout_s)
-        for result in results:
-            if result.error is not None:
-                raise _commit_failed(result.error)
-        return results
-
-    def _commit(self, offsets: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
         real = [tp for tp in offsets if tp.offset >= 0]
         if not real:
             raise _commit_failed(KafkaError(KafkaError._NO_OFFSET))
-        request = CommitOffsets(
+        deadline = Deadline(timeout_s)
+        self.settle(deadline)
+        try:
+            reply = self._connection.request(
+                self._request(real), PartitionOutcomesReply, deadline.remaining_s()
+            )
+        except KafkaException as error:
+            raise _commit_failed(error.args[0]) from None
+        results = _results(real, reply)
+        if (refused := _first_error(results)) is not None:
+            raise _commit_failed(refused)
+        _note_committed(partitions, real)
+        return results
+
+    def settle(self, deadline: Deadline) -> None:
+        """Let commits that were made earlier reach the daemon, or give them up: they must not undo one made later."""
+        while self._pending:
+            self.run_pending()
+            remaining_s = deadline.remaining_s()
+            if self._pending and not self._connection.wait(remaining_s) and not remaining_s:
+                break
+        while self._pending:
+            self._finish(self._pending[0], KafkaError(KafkaError._TIMED_OUT))
+
+    def _request(self, offsets: list[TopicPartition]) -> CommitOffsets:
+        return CommitOffsets(
             self._group,
             [
                 OffsetToCommit(
@@ -87,36 +125,62 @@ class Offsets:
                     -1 if tp.leader_epoch is None else tp.leader_epoch,
                     tp.metadata,
                 )
-                for tp in real
+                for tp in offsets
             ],
         )
-        try:
-            reply = self._connection.request(request, PartitionOutcomesReply, timeout_s)
-        except KafkaException as error:
-            raise _commit_failed(error.args[0]) from None
-        errors = {(o.topic, o.partition): o for o in reply.outcomes if o.code}
-        return [_result(tp, _error_of(errors.get((tp.topic, tp.partition)))) for tp in real]
 
-    def commit_later(self, offsets: list[TopicPartition]) -> None:
-        """Commit without waiting for a daemon that is away; ``on_commit`` hears of it from poll()."""
-        self._pending.append(offsets)
+    # --- committing without waiting ------------------------------------------------------------------------
+
+    def commit_later(self, offsets: list[TopicPartition], partitions: Iterable[AssignedPartition]) -> None:
+        """Commit, also if the daemon is away now; ``on_commit`` hears of it from poll()."""
+        real = [tp for tp in offsets if tp.offset >= 0]
+        if not real:
+            return
+        if len(self._pending) == MAX_PENDING_COMMITS and not self._pending[0].is_posted:
+            self._pending.popleft()
+        self._pending.append(PendingCommit(real, _note_committed(partitions, real)))
         self.run_pending()
 
     def run_pending(self) -> None:
-        """Send the commits that wait; while there is no daemon they go on waiting."""
-        while self._pending and self.is_daemon_there():
-            offsets = self._pending[0]
+        """Take answers that are there, and send the commits that wait; while there is no daemon they go on waiting."""
+        if self._posted:
+            self._connection.check()
+        if self._posted < min(len(self._pending), MAX_POSTED_COMMITS):
+            self._post()
+
+    def _post(self) -> None:
+        for commit in list(self._pending)[self._posted : MAX_POSTED_COMMITS]:
             try:
-                results = self._commit(offsets, self._request_timeout_s)
-                error = next((r.error for r in results if r.error is not None), None)
-            except KafkaException as failure:
-                error = failure.args[0]
-                if error.code() == KafkaError._TRANSPORT:
-                    return
-                results = [_result(tp, error) for tp in offsets]
-            self._pending.popleft()
-            if self._config.on_commit is not None:
-                self.events.append((self._config.on_commit, (error, results)))
+                self._connection.post(self._request(commit.offsets), partial(self._note_answer, commit))
+            except KafkaException:
+                return
+            commit.is_posted = True
+            self._posted += 1
+
+    def _note_answer(self, commit: PendingCommit, answer: object) -> None:
+        if not commit.is_posted:
+            return  # it was given up
+        if isinstance(answer, KafkaError) and answer.code() == KafkaError._TRANSPORT:
+            commit.is_posted = False
+            self._posted -= 1  # it goes to the next daemon
+            return
+        self._finish(commit, answer)
+
+    def _finish(self, commit: PendingCommit, answer: object) -> None:
+        self._pending.remove(commit)
+        self._posted -= commit.is_posted
+        commit.is_posted = False
+        if isinstance(answer, PartitionOutcomesReply):
+            results = _results(commit.offsets, answer)
+            error = _first_error(results)
+        else:
+            error = answer if isinstance(answer, KafkaError) else KafkaError(KafkaError._BAD_MSG)
+            results = [_result(tp, error) for tp in commit.offsets]
+        if error is not None:
+            for partition in commit.partitions:
+                partition.committed = OFFSET_INVALID
+        if self._config.on_commit is not None:
+            self.events.append((self._config.on_commit, (error, results)))
 
     def is_daemon_there(self) -> bool:
         """True when the daemon is connected or can be at once: a request is worth its wait then."""
@@ -133,16 +197,7 @@ class Offsets:
         delivered has been processed."""
         self.auto_commit_at = time.monotonic() + self._interval_s
         partitions = list(partitions)
-        offsets = self.uncommitted(partitions)
-        if offsets:
-            self.commit_later(offsets)
-            self.note_committed(partitions, offsets)
-
-    @staticmethod
-    def note_committed(partitions: Iterable[AssignedPartition], offsets: list[TopicPartition]) -> None:
-        by_key = {(tp.topic, tp.partition): tp.offset for tp in offsets}
-        for partition in partitions:
-            partition.committed = by_key.get((partition.topic, partition.number), partition.committed)
+        self.commit_later(self.uncommitted(partitions), partitions)
 
     # --- asking --------------------------------------------------------------------------------------------
 
@@ -182,6 +237,26 @@ class Offsets:
         key = TopicPartition(partition.topic, partition.number)
         partition.committed = self.committed([key], self._request_timeout_s)[0].offset
         return partition.committed
+
+
+def _note_committed(
+    partitions: Iterable[AssignedPartition], offsets: list[TopicPartition]
+) -> list[AssignedPartition]:
+    """Remember in ``partitions`` what is being committed; returns those that are."""
+    by_key = {(tp.topic, tp.partition): tp.offset for tp in offsets}
+    noted = [partition for partition in partitions if (partition.topic, partition.number) in by_key]
+    for partition in noted:
+        partition.committed = by_key[partition.topic, partition.number]
+    return noted
+
+
+def _results(asked: list[TopicPartition], reply: PartitionOutcomesReply) -> list[TopicPartition]:
+    errors = {(o.topic, o.partition): o for o in reply.outcomes if o.code}
+    return [_result(tp, _error_of(errors.get((tp.topic, tp.partition)))) for tp in asked]
+
+
+def _first_error(results: list[TopicPartition]) -> KafkaError | None:
+    return next((result.error for result in results if result.error is not None), None)
 
 
 def _result(asked: TopicPartition, error: KafkaError | None) -> TopicPartition:

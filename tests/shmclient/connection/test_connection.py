@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,3 +128,47 @@ def test_a_daemon_that_hangs_up_is_noticed_without_a_request(connection: Connect
     connection._channel._socket.shutdown(socket.SHUT_RDWR)
     assert not connection.check()
     assert not connection.is_open
+
+
+# --- without waiting ---------------------------------------------------------------------------------------
+
+
+def wait_for_answers(connection: Connection, answers: list[object], count: int) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while len(answers) < count:
+        connection.wait(0.1)
+        assert time.monotonic() < deadline, f"{len(answers)} of {count} answers came"
+
+
+def test_posted_requests_are_answered_in_order_and_refusals_are_errors(connection: Connection) -> None:
+    answers: list[object] = []
+    connection.post(m.DescribeCluster(), answers.append)
+    connection.post(m.Hello(1, "again", "test"), answers.append)
+    connection.post(m.DescribeTopics([]), answers.append)
+    wait_for_answers(connection, answers, 3)
+    assert isinstance(answers[0], m.DescribeClusterReply)
+    assert isinstance(answers[1], KafkaError)
+    assert "out of place" in answers[1].str()
+    assert isinstance(answers[2], m.DescribeTopicsReply)
+
+
+def test_a_request_hands_over_what_was_posted_before_it(connection: Connection) -> None:
+    answers: list[object] = []
+    connection.post(m.DescribeCluster(), answers.append)
+    create_topic(connection, "after")
+    assert isinstance(answers[0], m.DescribeClusterReply)
+
+
+def test_a_lost_connection_answers_what_was_posted(broker: EmbeddedBroker, connection: Connection) -> None:
+    create_topic(connection, "before")
+    answers: list[object] = []
+    os.kill(broker.pid, signal.SIGSTOP)
+    connection.post(m.DescribeCluster(), answers.append)
+    assert not connection.wait(0.01)
+    broker.kill()
+    wait_for_answers(connection, answers, 1)
+    assert isinstance(answers[0], KafkaError)
+    assert answers[0].code() == KafkaError._TRANSPORT
+    with pytest.raises(KafkaException):
+        connection.post(m.DescribeCluster(), answers.append)
+    assert len(answers) == 1
