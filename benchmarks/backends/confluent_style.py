@@ -11,10 +11,10 @@ from benchmarks.backend import RECEIVE_TIMEOUT_S, ConsumerSide, ProducerSide
 from benchmarks.tally import Tally
 from benchmarks.workload import CHUNK_RECORDS, RecordSource, Workload
 
-CONSUME_TIMEOUT_S = 0.01
+CONSUME_TIMEOUT_S = 0.1
 """consume() waits this long for the rest of its 1,000 records: by so much the end may be measured late."""
 CONNECT_TIMEOUT_S = 30.0
-QUEUE_FULL_POLL_S = 0.01
+QUEUE_FULL_POLL_S = 0.1
 
 CONSUMER_CONFIG: dict[str, Any] = {
     "group.id": "bench",

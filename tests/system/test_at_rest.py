@@ -82,6 +82,45 @@ def test_nothing_is_done_while_there_is_nothing_to_do(broker: EmbeddedBroker, st
 
 
 @pytest.mark.slow
+def test_a_producer_whose_ring_is_full_sleeps_until_there_is_room(
+    start_broker: Any, start_child: Any
+) -> None:
+    broker = start_broker(config={"num.partitions": 20})
+    child = start_child(
+        """
+        from shmclient import Producer
+        producer = Producer({"bootstrap.servers": sys.argv[1]})
+        producer.produce("t", b"x", partition=0)
+        assert producer.flush(20) == 0
+        say("attached")
+        sys.stdin.readline()
+        for partition in range(20):  # more than the ring holds: the last ones have nothing under way
+            producer.produce_batch("t", values=[bytes(100_000)] * 10, partition=partition)
+        say("full")
+        assert producer.flush(60) == 0
+        say("done")
+        """,
+        broker.bootstrap_servers,
+    )
+    child.expect("attached")
+    (stopped,) = (process for name, process in family(broker).items() if name == "broker")
+    stopped.suspend()
+    try:
+        child.tell("go")
+        child.expect("full")
+        process = psutil.Process(child.pid)
+        before = sum(process.cpu_times()[:2])
+        deadline = time.monotonic() + WATCH_S
+        wait_for(lambda: time.monotonic() > deadline, "the time is over")
+        used = (sum(process.cpu_times()[:2]) - before) / WATCH_S
+        print(f"{used:.1%} of a CPU")
+        assert used < 0.2
+    finally:
+        stopped.resume()
+    child.expect("done")
+
+
+@pytest.mark.slow
 def test_a_client_without_a_daemon_looks_for_one_without_burning_the_cpu(
     broker: EmbeddedBroker, start_child: Any
 ) -> None:

@@ -20,7 +20,7 @@ from shmclient.errors import KafkaError, KafkaException
 RECONNECT_S = 0.02
 REQUEST_TIMEOUT_S = 5.0
 """Longest wait of a poll() for metadata, whatever ``socket.timeout.ms`` allows: it is asked for again."""
-ATTACH_TIMEOUT_S = 1.0
+ATTACH_TIMEOUT_S = 5.0
 MAX_SLEEP_S = 1.0
 """Longest sleep in one go: bounds what a lost wake-up (a broker killed between appending and ringing) can delay."""
 

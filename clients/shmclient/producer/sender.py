@@ -114,15 +114,17 @@ class Sender:
         return bool(self._active) or (bool(self._in_flight) and self.backlog.has_rows())
 
     def next_deadline(self, now: float) -> float:
-        """When the pump has something to do that nobody will wake it for."""
-        deadline = now + IDLE_S
-        if self.has_outstanding():
-            deadline = now + BUSY_S
+        """When the pump that began at ``now`` has something to do that nobody will wake it for."""
+        deadline = now + (BUSY_S if self.has_outstanding() else IDLE_S)
         for partition in self._active:
+            due = now
             if partition.retries and not partition.in_flight:
-                deadline = min(deadline, partition.retry_at)
+                due = partition.retry_at
             elif partition.chunks and self._linger_s:
-                deadline = min(deadline, partition.queued_at + self._linger_s)
+                due = partition.queued_at + self._linger_s
+            # What was due and is still here waits for room in the ring or for an answer: the broker rings then.
+            if now < due < deadline:
+                deadline = due
         return deadline
 
     # --- attachment and metadata ---------------------------------------------------------------------------
