@@ -112,14 +112,19 @@ def _latency_table(results: Sequence[CaseResult]) -> Table:
 
 
 def _rest_table(results: Sequence[CaseResult]) -> Table:
-    columns = ("", "left"), ("processes", "right"), ("RSS MB", "right"), ("PSS MB", "right")
-    table = _table("server at rest", *columns)
+    columns = {
+        "processes": "processes",
+        "RSS MB": "rss_mb",
+        "PSS MB": "pss_mb",
+        "first ack ms": "first_ack_ms",
+    }
+    table = _table("server at rest", ("", "left"), *((title, "right") for title in columns))
     for result in results:
-        rss, pss, count = (result.summary(name) for name in ("rss_mb", "pss_mb", "processes"))
-        if rss is None or pss is None or count is None:
+        figures = [result.summary(metric) for metric in columns.values()]
+        if None in figures:
             table.add_row(result.case.label, "[red]failed[/]")
             continue
-        table.add_row(result.case.label, f"{count.median:.0f}", f"{rss.median:.1f}", f"{pss.median:.1f}")
+        table.add_row(result.case.label, *(f"{figure.median:,.4g}" for figure in figures if figure))
     return table
 
 

@@ -81,13 +81,26 @@ def run_latency(backend: Backend, work: Workload, base: Path) -> Sample:
 
 
 def run_rest(backend: Backend, work: Workload, base: Path) -> Sample:
-    """Start the server, leave it alone, and look at its memory."""
+    """Start the server and time its first acknowledgement; start it again, leave it alone, and look at its memory."""
+    first_ack_s = _time_first_ack(backend, work, base)
     with _opened(backend, work, base) as (link, _):
         time.sleep(REST_SETTLE_S)
         processes = process_trees(link.server_pids)
         rest = memory(processes)
         metrics = {"rss_mb": rest.rss / MIB, "pss_mb": rest.pss / MIB, "processes": float(len(processes))}
+    metrics["first_ack_ms"] = first_ack_s * 1e3
     return Sample(records=0, seconds=REST_SETTLE_S, metrics=metrics)
+
+
+def _time_first_ack(backend: Backend, work: Workload, base: Path) -> float:
+    """Seconds from nothing at all to the first acknowledged record, in this process, which has the client loaded."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=base) as name:
+        began = time.monotonic()
+        with backend.open(work, Path(name)) as link:
+            side = backend.producer(link, work, 0, low_latency=True)
+            side.send_one(bytes(work.record_bytes))
+            side.close()
+            return time.monotonic() - began
 
 
 @contextmanager
