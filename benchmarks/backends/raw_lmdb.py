@@ -12,7 +12,7 @@ from benchmarks.workload import RecordSource, Workload, batched
 
 VALUE_BYTES = 64 * 1024
 VALUES_PER_COMMIT = 16
-MAP_BYTES = 8 << 30
+MAP_BYTES = 32 << 30
 
 
 class RawLmdbBackend(Backend):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -29,20 +29,26 @@ _encode_headers = msgspec.msgpack.Encoder().encode
 
 
 class PackedColumn:
-    """A column of byte strings that is laid out already: int32 ``offsets`` [count + 1], the first of them 0, into ``data``.
-
-    Both are bytes-like with items of one byte.
+    """A column of byte strings that is laid out already: int32 ``offsets`` [count + 1], the first of them 0, into the bytes of
+    ``parts``, one behind the other. All are bytes-like with items of one byte.
     """
 
-    __slots__ = ("count", "data", "offsets")
+    __slots__ = ("count", "offsets", "parts", "size")
 
-    def __init__(self, offsets: bytes | memoryview, data: bytes | memoryview) -> None:
+    def __init__(self, offsets: bytes | memoryview, *parts: bytes | memoryview) -> None:
         self.offsets = offsets
-        self.data = data
+        self.parts = parts
         self.count = len(offsets) // 4 - 1
+        self.size = sum(map(len, parts))
 
     def __len__(self) -> int:
         return self.count
+
+    def items(self) -> Iterator[bytes]:
+        """Each byte string as an object of its own."""
+        data = b"".join(self.parts)
+        for start, end in pairwise(memoryview(self.offsets).cast("i")):
+            yield data[start:end]
 
 
 class Columns(NamedTuple):
@@ -87,13 +93,12 @@ def encode_batch(
     parts: list[Part] = []
     ends: list[int] = []
     position = 0
-    for part in _column_parts(columns):
-        end = position + (0 if part is None else len(part))
+    for pieces in _column_parts(columns):
+        end = position + sum(map(len, pieces))
         ends.append(end)
-        if part:
-            parts.append(part)
-            if end % ALIGNMENT_BYTES:
-                parts.append(_PADDING[end % ALIGNMENT_BYTES])
+        parts += pieces
+        if end % ALIGNMENT_BYTES:
+            parts.append(_PADDING[end % ALIGNMENT_BYTES])
         position = (end + 7) & -ALIGNMENT_BYTES
     if codec != Codec.NONE:
         parts = [compress(codec, b"".join(parts), level)]
@@ -132,15 +137,15 @@ def _with_crc(header: bytes, parts: Iterable[Part]) -> bytes:
     return header[:32] + crc.to_bytes(4, "little") + header[CRC_START:]
 
 
-def _column_parts(columns: Columns) -> list[Part | None]:
-    """The ten columns in the order of :class:`~shmbroker.records.layout.Column`."""
+def _column_parts(columns: Columns) -> list[Sequence[Part]]:
+    """The ten columns in the order of :class:`~shmbroker.records.layout.Column`, each in parts; none for an absent one."""
     timestamps, deltas = columns.timestamps, columns.offset_deltas
     return [
         *_binary_column(columns.values),
-        *(_binary_column(columns.keys) if columns.keys is not None else (None, None, None)),
-        _as_bytes(array("q", timestamps)) if timestamps is not None else None,
-        *(_header_columns(columns.headers) if columns.headers is not None else (None, None)),
-        _as_bytes(array("i", deltas)) if deltas is not None else None,
+        *(_binary_column(columns.keys) if columns.keys is not None else ((), (), ())),
+        [_as_bytes(array("q", timestamps))] if timestamps is not None else (),
+        *(_header_columns(columns.headers) if columns.headers is not None else ((), ())),
+        [_as_bytes(array("i", deltas))] if deltas is not None else (),
     ]
 
 
@@ -152,16 +157,16 @@ def _offsets_of(items: Iterable[bytes]) -> memoryview:
     return _as_bytes(array("i", accumulate(map(len, items), initial=0)))
 
 
-def _binary_column(items: Sequence[bytes | None] | PackedColumn) -> tuple[Part, Part, Part | None]:
-    """(int32 offsets, bytes, validity bitmap or None) as in Arrow's variable-size binary layout."""
+def _binary_column(items: Sequence[bytes | None] | PackedColumn) -> tuple[Sequence[Part], ...]:
+    """(int32 offsets, bytes, validity bitmap if there are nulls) as in Arrow's variable-size binary layout."""
     if isinstance(items, PackedColumn):
-        return items.offsets, items.data, None
+        return (items.offsets,), items.parts, ()
     try:
         data = b"".join(items)  # type: ignore[arg-type]  # a None makes it a TypeError, found without a pass of its own
     except TypeError:
         filled = [item or b"" for item in items]
-        return _offsets_of(filled), b"".join(filled), _bitmap(items)
-    return _offsets_of(items), data, None  # type: ignore[arg-type]
+        return (_offsets_of(filled),), (b"".join(filled),), (_bitmap(items),)
+    return (_offsets_of(items),), (data,), ()  # type: ignore[arg-type]
 
 
 def _bitmap(items: Sequence[bytes | None]) -> bytes:
@@ -170,10 +175,10 @@ def _bitmap(items: Sequence[bytes | None]) -> bytes:
     return int(bits, 2).to_bytes((len(items) + 7) // 8, "little")
 
 
-def _header_columns(headers: Sequence[RecordHeaders | None]) -> tuple[Part, Part]:
+def _header_columns(headers: Sequence[RecordHeaders | None]) -> tuple[Sequence[Part], ...]:
     """Each record's headers as a MessagePack list of [key, value]; no bytes where a record has none."""
     encoded = [_encode_headers(list(pairs)) if pairs else b"" for pairs in headers]
-    return _offsets_of(encoded), b"".join(encoded)
+    return (_offsets_of(encoded),), (b"".join(encoded),)
 
 
 def restamp(header: bytes, parts: Iterable[Part], producer: ProducerStamp) -> bytes:
@@ -184,13 +189,31 @@ def restamp(header: bytes, parts: Iterable[Part], producer: ProducerStamp) -> by
 
 
 def pack_column(offsets: memoryview, data: bytes | memoryview, start: int, stop: int) -> PackedColumn:
-    """Items ``start`` to ``stop`` of a column whose int32 ``offsets`` ascend, as a column of its own.
-
-    Subtracting the first offset from all of them is one subtraction of big integers with a 32-bit lane for each.
-    """
+    """Items ``start`` to ``stop`` of a column whose int32 ``offsets`` ascend, as a column of its own."""
     first, last = offsets[start], offsets[stop]
-    lanes = offsets[start : stop + 1].tobytes()
-    if first:
-        base = int.from_bytes(first.to_bytes(4, "little") * (stop + 1 - start), "little")
-        lanes = (int.from_bytes(lanes, "little") - base).to_bytes(len(lanes), "little")
-    return PackedColumn(lanes, memoryview(data)[first:last])
+    return PackedColumn(_shifted(offsets[start : stop + 1], -first), memoryview(data)[first:last])
+
+
+def join_columns(columns: Sequence[PackedColumn]) -> PackedColumn:
+    """The columns one behind the other, whose bytes together fit int32 offsets."""
+    if len(columns) == 1:
+        return columns[0]
+    size = 0
+    lanes: list[Part] = []
+    for column in columns:
+        offsets = memoryview(column.offsets)
+        # The first offset of each is the last one of the column before.
+        lanes.append(_shifted((offsets[4:] if lanes else offsets).cast("i"), size))
+        size += column.size
+    return PackedColumn(b"".join(lanes), *(part for column in columns for part in column.parts))
+
+
+def _shifted(offsets: memoryview, by: int) -> bytes:
+    """Add ``by`` to each of int32 ``offsets``, which stay in 0 to 2**31 - 1, by one addition of big integers with a 32-bit lane
+    for each."""
+    lanes = offsets.tobytes()
+    if not by:
+        return lanes
+    shift = int.from_bytes(abs(by).to_bytes(4, "little") * len(offsets), "little")
+    number = int.from_bytes(lanes, "little")
+    return (number + shift if by > 0 else number - shift).to_bytes(len(lanes), "little")

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
-from shmbroker.records.builder import Columns, PackedColumn, Part, ProducerStamp, encode_batch, restamp
+from shmbroker.records.builder import (
+    Columns,
+    PackedColumn,
+    Part,
+    ProducerStamp,
+    encode_batch,
+    join_columns,
+    restamp,
+)
 from shmbroker.records.layout import Codec
 from shmclient.producer.queues import Chunk, PartitionQueue, Row
 
@@ -77,10 +86,12 @@ def make_batch(
     """
     first = chunks[0]
     rows = first.rows
-    if len(chunks) > 1:  # packed columns come alone
-        rows = list(chain.from_iterable(chunk.rows for chunk in chunks))  # type: ignore[misc]
+    is_packed = isinstance(rows, PackedColumn)
+    if len(chunks) > 1:
+        columns_or_rows: Any = [chunk.rows for chunk in chunks]
+        rows = join_columns(columns_or_rows) if is_packed else list(chain.from_iterable(columns_or_rows))
     timestamps: list[int] | None = None
-    if any(chunk.stamp_ms != first.stamp_ms for chunk in chunks):
+    if not is_packed and any(chunk.stamp_ms != first.stamp_ms for chunk in chunks):
         timestamps = [ms for chunk in chunks for ms in [chunk.stamp_ms] * len(chunk.rows)]
     if isinstance(rows, PackedColumn) or set(map(type, rows)) == {bytes}:
         columns = Columns(rows, None, timestamps)

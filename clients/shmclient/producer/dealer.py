@@ -84,7 +84,7 @@ class Dealer:
         """Add a whole column to one partition: ``partition``, or the next sticky one for UNASSIGNED."""
         now = time.monotonic()
         queue = self._sticky(topic, now) if partition == UNASSIGNED else topic.partitions[partition]
-        self._add(topic, queue, Chunk(column, len(column.data), time.time_ns() // 1_000_000, now))
+        self._add(topic, queue, Chunk(column, column.size, time.time_ns() // 1_000_000, now))
 
     @staticmethod
     def _add(topic: TopicQueue, queue: PartitionQueue, chunk: Chunk) -> None:

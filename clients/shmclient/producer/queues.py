@@ -21,6 +21,8 @@ Row: TypeAlias = Any
 FIELDS = VALUE, KEY, PARTITION, TIMESTAMP, HEADERS, CALLBACK = range(6)
 UNASSIGNED = -1
 """librdkafka's PARTITION_UA: the partitioner chooses."""
+SHARED_STAMP_MS = 5
+"""Packed columns queued within this time may share one timestamp: a column of timestamps would be work for each record."""
 
 
 class Chunk(NamedTuple):
@@ -90,30 +92,28 @@ class PartitionQueue:
         return self.chunks[0].queued_at
 
     def take(self, max_rows: int, max_bytes: int) -> list[Chunk]:
-        """Take chunks off the front that fit both limits together; one that does not fit by itself is split, down to one row. A
-        packed column comes alone and whole."""
+        """Take chunks off the front that fit both limits together; one that does not fit by itself is split, down to one row.
+        Packed columns are never split, and come with each other only."""
         taken: list[Chunk] = []
         rows = size = 0
         while self.chunks:
             chunk = self.chunks[0]
-            if isinstance(chunk.rows, PackedColumn):
-                if not taken:
-                    taken.append(self.chunks.popleft())
-                    rows, size = len(chunk.rows), chunk.size
+            fits = rows + len(chunk.rows) <= max_rows and size + chunk.size <= max_bytes
+            if taken and not (fits and _may_join(taken[0], chunk)):
                 break
-            if rows + len(chunk.rows) > max_rows or size + chunk.size > max_bytes:
-                if taken:
-                    break
+            if fits or isinstance(chunk.rows, PackedColumn):
+                self.chunks.popleft()
+            else:
                 chunk, rest = split_chunk(chunk, max_rows, max_bytes)
-                self.chunks[0] = rest
-                taken.append(chunk)
-                rows, size = len(chunk.rows), chunk.size
-                if not rest.rows:
+                if rest.rows:
+                    self.chunks[0] = rest
+                else:
                     self.chunks.popleft()
-                break
-            taken.append(self.chunks.popleft())
+            taken.append(chunk)
             rows += len(chunk.rows)
             size += chunk.size
+            if not fits:
+                break
         self.pending_rows -= rows
         self.pending_bytes -= size
         return taken
@@ -126,6 +126,14 @@ class PartitionQueue:
 
     def is_idle(self) -> bool:
         return not (self.chunks or self.retries or self.in_flight)
+
+
+def _may_join(first: Chunk, chunk: Chunk) -> bool:
+    """Whether both may travel in one batch: rows of objects, or packed columns of about the same time, which share one."""
+    is_packed = isinstance(first.rows, PackedColumn)
+    if is_packed != isinstance(chunk.rows, PackedColumn):
+        return False
+    return not is_packed or chunk.stamp_ms - first.stamp_ms <= SHARED_STAMP_MS
 
 
 def split_chunk(chunk: Chunk, max_rows: int, max_bytes: int) -> tuple[Chunk, Chunk]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from shmbroker.records.builder import PackedColumn
@@ -181,8 +180,8 @@ class Reports:
         """(value, key, callback) of each row."""
         default = self._on_delivery
         if isinstance(rows, PackedColumn):
-            for start, end in pairwise(memoryview(rows.offsets).cast("i")):
-                yield bytes(rows.data[start:end]), None, default
+            for value in rows.items():
+                yield value, None, default
             return
         for row in rows:
             if type(row) is tuple:
@@ -207,7 +206,7 @@ def _size_of(report: BatchReport | RowReport) -> int:
     """Bytes of keys, values and headers."""
     if isinstance(report, BatchReport):
         return report.batch.size
-    return len(report.rows.data) if isinstance(report.rows, PackedColumn) else sum(sizes_of(report.rows))
+    return report.rows.size if isinstance(report.rows, PackedColumn) else sum(sizes_of(report.rows))
 
 
 def _rows_of(report: BatchReport | RowReport) -> Rows:

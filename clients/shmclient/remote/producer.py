@@ -78,8 +78,8 @@ class RemoteProducer(Producer):
         """As `Producer.produce_batch`, one record after the other: librdkafka knows no columns."""
         chosen = callback if callback is not None else on_delivery
         if value_offsets is not None:
-            data, _offsets, bounds = check_packed(values, value_offsets)
-            values = [data[start:end] for start, end in pairwise(bounds)]
+            data, offsets = check_packed(values, value_offsets)
+            values = [data[start:end] for start, end in pairwise(offsets)]
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
         queued = 0

@@ -1,9 +1,19 @@
+from array import array
+from itertools import accumulate, pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shmbroker.records.batch import RecordBatch
-from shmbroker.records.builder import Columns, ProducerStamp, build_batch, restamp
+from shmbroker.records.builder import (
+    Columns,
+    ProducerStamp,
+    build_batch,
+    join_columns,
+    pack_column,
+    restamp,
+)
 from shmbroker.records.layout import Codec, check_crc, read_header
 
 
@@ -88,3 +98,19 @@ def test_records_that_are_not_consecutive_keep_their_offsets() -> None:
     assert batch.offset_list() == [0, 3, 4]
     assert batch.last_offset == 4
     assert batch.index_of(1) == 1
+
+
+@given(data=st.data())
+def test_columns_cut_from_one_and_joined_are_the_column(data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.binary(max_size=20), min_size=1, max_size=30))
+    offsets = memoryview(array("i", accumulate(map(len, values), initial=0)))
+    cuts = sorted({0, len(values), *data.draw(st.lists(st.integers(0, len(values)), max_size=4))})
+    pieces = [pack_column(offsets, b"".join(values), start, stop) for start, stop in pairwise(cuts)]
+    for piece, (start, stop) in zip(pieces, pairwise(cuts), strict=True):
+        assert list(piece.items()) == values[start:stop]
+        assert piece.size == sum(map(len, values[start:stop]))
+    joined = join_columns(pieces)
+    assert len(joined) == len(values)
+    header, body = build_batch(Columns(joined), 5)
+    assert RecordBatch(header + body, check_crcs=False).value_list() == values
+    assert (header, body) == build_batch(Columns(values), 5)

@@ -1,0 +1,78 @@
+"""Columns of values that the application laid out itself."""
+
+from __future__ import annotations
+
+from array import array
+from itertools import accumulate, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shmclient.producer.packed import check_packed, largest_over, pieces
+
+SIZES = st.lists(st.integers(0, 300), min_size=1, max_size=50)
+
+
+def view(offsets: list[int]) -> memoryview:
+    return memoryview(array("i", offsets))
+
+
+def ends(sizes: list[int], first: int = 0) -> list[int]:
+    return list(accumulate(sizes, initial=first))
+
+
+@given(SIZES, st.integers(0, 5))
+def test_offsets_that_ascend_are_taken_as_they_are(sizes: list[int], first: int) -> None:
+    offsets = ends(sizes, first)
+    data, kept = check_packed(bytearray(offsets[-1]), array("i", offsets))
+    assert kept.tolist() == offsets
+    assert data == bytes(offsets[-1])
+
+
+@given(st.lists(st.integers(-(1 << 31), (1 << 31) - 1), min_size=2, max_size=20))
+def test_offsets_are_refused_exactly_where_one_is_lower_than_the_one_before_or_outside(
+    offsets: list[int],
+) -> None:
+    size = 1000
+    is_good = offsets == sorted(offsets) and offsets[0] >= 0 and offsets[-1] <= size
+    try:
+        check_packed(bytes(size), array("i", offsets))
+    except ValueError as error:
+        assert not is_good
+        assert "must ascend inside the values' 1000 bytes" in str(error)
+    else:
+        assert is_good
+
+
+@pytest.mark.parametrize("offsets", [[0, 5, 3, 9], [3, 2], [-1, 4], [0, -4, 4], [0, 5, 4, 5], [0, 11]])
+def test_each_way_of_leaving_the_order_is_found(offsets: list[int]) -> None:
+    with pytest.raises(ValueError, match=f"run from {offsets[0]} to {offsets[-1]}"):
+        check_packed(bytes(10), array("i", offsets))
+
+
+def test_what_is_no_column_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="bytes-like, not str"):
+        check_packed("text", array("i", [0, 4]))
+    with pytest.raises(TypeError, match="one-dimensional int32, not 'q' of 8 bytes"):
+        check_packed(b"text", array("q", [0, 4]))
+    with pytest.raises(ValueError, match="has 1 entries"):
+        check_packed(b"text", array("i", [0]))
+
+
+@given(SIZES, st.integers(0, 400))
+def test_a_value_over_the_limit_is_found(sizes: list[int], limit: int) -> None:
+    assert largest_over(view(ends(sizes)), limit) == (max(sizes) if max(sizes) > limit else 0)
+
+
+@given(SIZES, st.integers(1, 500), st.integers(1, 20))
+def test_pieces_are_whole_and_within_the_limits(sizes: list[int], max_bytes: int, max_rows: int) -> None:
+    offsets = ends(sizes)
+    cut = list(pieces(view(offsets), max_bytes, max_rows))
+    assert [start for start, _ in cut] + [len(sizes)] == [0] + [stop for _, stop in cut]
+    for start, stop in cut:
+        assert 1 <= stop - start <= max_rows
+        assert stop - start == 1 or offsets[stop] - offsets[start] <= max_bytes
+    for (start, stop), (_, following) in pairwise(cut):
+        if following > stop and stop - start < max_rows:
+            assert offsets[stop + 1] - offsets[start] > max_bytes
