@@ -92,4 +92,6 @@ def fetch_offsets(settings: Settings, request: FetchOffsets) -> FetchOffsetsRepl
 def _committed(row: OffsetRow | None, topic: str, partition: int) -> CommittedOffset:
     if row is None:
         return CommittedOffset(topic, partition, -1, -1, None)
-    return CommittedOffset(topic, partition, row.offset, row.leader_epoch, row.metadata)
+    return CommittedOffset(
+        topic, partition, row.offset, row.leader_epoch, row.metadata, committed_at_ms=row.committed_at_ms
+    )

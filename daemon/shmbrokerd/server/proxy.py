@@ -8,12 +8,10 @@ from collections.abc import Sequence
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.framing import Codec
-from shmbroker.protocol.messages import Failure, Response, ResponseBody
+from shmbroker.protocol.messages import NO_REQUEST, Failure, Response, ResponseBody
 from shmbrokerd.sockets import send_with_fds
 
 RESPONSE_CODEC: Codec[Response] = Codec(Response)
-NO_REQUEST = -1
-"""Correlation id of what answers no request: the connection as a whole is refused."""
 
 
 class ClientProxy:

@@ -2,7 +2,8 @@
 
 A client sends a :class:`Request` and gets one :class:`Response` with the same correlation id. The body is a
 tagged union; a failed request is answered with :class:`Failure` and changes nothing. Offsets, timestamps (ms since the
-epoch) and sizes (bytes) are ints; a missing figure is -1, as in Kafka's own protocol.
+epoch) and sizes (bytes) are ints; a missing figure is -1, as in Kafka's own protocol. Between replies the daemon may
+push: a response that answers nothing, with correlation id 0.
 
 One module a subject; the unions of all bodies are in ``envelope``, what the main process and a broker process say to each other
 in ``orders``. Import from here.
@@ -20,7 +21,9 @@ from shmbroker.protocol.messages.attaching import (
     InitProducerIdReply,
 )
 from shmbroker.protocol.messages.base import (
+    NO_REQUEST,
     PROTOCOL_VERSION,
+    PUSH,
     Failure,
     Message,
     Outcome,
@@ -51,6 +54,34 @@ from shmbroker.protocol.messages.envelope import (
     RequestBody,
     Response,
     ResponseBody,
+)
+from shmbroker.protocol.messages.groups import (
+    AWAY_MEMBER_EPOCH,
+    LEFT_MEMBER_EPOCH,
+    NEW_MEMBER_EPOCH,
+    DeleteGroupOffsets,
+    DeleteGroups,
+    DescribeGroups,
+    DescribeGroupsReply,
+    FenceCause,
+    GroupAssignment,
+    GroupDescription,
+    GroupFenced,
+    GroupListing,
+    GroupMember,
+    GroupState,
+    GroupType,
+    JoinGroup,
+    LeaveGroup,
+    LeaveOperation,
+    ListGroups,
+    ListGroupsReply,
+    MemberRef,
+    MembershipReply,
+    Partitions,
+    ReleasePartitions,
+    RemoveMembers,
+    RemoveMembersReply,
 )
 from shmbroker.protocol.messages.offsets import (
     CommitOffsets,
@@ -92,7 +123,12 @@ from shmbroker.protocol.messages.topics import (
 )
 
 __all__ = [
+    "AWAY_MEMBER_EPOCH",
+    "LEFT_MEMBER_EPOCH",
+    "NEW_MEMBER_EPOCH",
+    "NO_REQUEST",
     "PROTOCOL_VERSION",
+    "PUSH",
     "AdvanceLogStart",
     "AlterConfigs",
     "AttachConsumer",
@@ -115,6 +151,8 @@ __all__ = [
     "ConfigResourceSpec",
     "CreatePartitions",
     "CreateTopics",
+    "DeleteGroupOffsets",
+    "DeleteGroups",
     "DeleteRecords",
     "DeleteTopics",
     "DescribeCluster",
@@ -123,17 +161,34 @@ __all__ = [
     "DescribeConfigsReply",
     "DescribeDaemon",
     "DescribeDaemonReply",
+    "DescribeGroups",
+    "DescribeGroupsReply",
     "DescribeTopics",
     "DescribeTopicsReply",
     "DetachSession",
     "Failure",
+    "FenceCause",
     "FetchOffsets",
     "FetchOffsetsReply",
+    "GroupAssignment",
+    "GroupDescription",
+    "GroupFenced",
+    "GroupListing",
+    "GroupMember",
+    "GroupState",
+    "GroupType",
     "Hello",
     "HelloReply",
     "InitProducerId",
     "InitProducerIdReply",
+    "JoinGroup",
+    "LeaveGroup",
+    "LeaveOperation",
+    "ListGroups",
+    "ListGroupsReply",
     "LogConfig",
+    "MemberRef",
+    "MembershipReply",
     "Message",
     "NewPartitionsSpec",
     "NewTopicSpec",
@@ -147,7 +202,11 @@ __all__ = [
     "PartitionOutcome",
     "PartitionOutcomesReply",
     "PartitionRef",
+    "Partitions",
     "ReconfigurePartition",
+    "ReleasePartitions",
+    "RemoveMembers",
+    "RemoveMembersReply",
     "Request",
     "RequestBody",
     "Response",

@@ -6,7 +6,12 @@ import msgspec
 
 from shmbroker.errors import ErrorCode
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+
+PUSH = 0
+"""Correlation id of a response that the daemon sends without being asked."""
+NO_REQUEST = -1
+"""Correlation id of a Failure that refuses the connection as a whole."""
 
 
 class Message(msgspec.Struct, tag=True, array_like=True):

@@ -25,6 +25,22 @@ from shmbroker.protocol.messages.daemon import (
     DescribeDaemon,
     DescribeDaemonReply,
 )
+from shmbroker.protocol.messages.groups import (
+    DeleteGroupOffsets,
+    DeleteGroups,
+    DescribeGroups,
+    DescribeGroupsReply,
+    GroupAssignment,
+    GroupFenced,
+    JoinGroup,
+    LeaveGroup,
+    ListGroups,
+    ListGroupsReply,
+    MembershipReply,
+    ReleasePartitions,
+    RemoveMembers,
+    RemoveMembersReply,
+)
 from shmbroker.protocol.messages.offsets import (
     CommitOffsets,
     FetchOffsets,
@@ -53,6 +69,14 @@ RequestBody = (
     | AlterConfigs
     | CommitOffsets
     | FetchOffsets
+    | JoinGroup
+    | ReleasePartitions
+    | LeaveGroup
+    | ListGroups
+    | DescribeGroups
+    | DeleteGroups
+    | DeleteGroupOffsets
+    | RemoveMembers
     | DescribeCluster
     | DescribeDaemon
 )
@@ -67,6 +91,12 @@ ResponseBody = (
     | PartitionOutcomesReply
     | DescribeConfigsReply
     | FetchOffsetsReply
+    | MembershipReply
+    | GroupAssignment
+    | GroupFenced
+    | ListGroupsReply
+    | DescribeGroupsReply
+    | RemoveMembersReply
     | DescribeClusterReply
     | DescribeDaemonReply
 )

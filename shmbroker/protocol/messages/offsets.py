@@ -15,8 +15,19 @@ class OffsetToCommit(Message):
 
 
 class CommitOffsets(Message):
+    """Commit for a member, or for nobody (``member_id`` empty): that is refused with UNKNOWN_MEMBER_ID while the group has
+    members.
+
+    Answered by PartitionOutcomesReply. A member may commit what it owns, over any connection. A partition that it does not
+    own, or owns only since a later epoch than ``member_epoch`` (KIP-1251), is answered with STALE_MEMBER_EPOCH. Failures of
+    the whole: UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, STALE_MEMBER_EPOCH for an epoch that the member has not reached.
+    """
+
     group: str
     offsets: list[OffsetToCommit]
+    member_id: str = ""
+    member_epoch: int = -1
+    instance_id: str | None = None
 
 
 class PartitionRef(Message):
@@ -38,6 +49,7 @@ class CommittedOffset(Message):
     leader_epoch: int
     metadata: str | None
     code: ErrorCode = ErrorCode.NO_ERROR
+    committed_at_ms: int = -1
 
 
 class FetchOffsetsReply(Message):

@@ -30,8 +30,8 @@ def test_what_was_committed_last_is_fetched(with_topic: Any) -> None:
     commit(with_topic, m.OffsetToCommit("t", 0, 5, 0, "first"), m.OffsetToCommit("t", 1, 9))
     commit(with_topic, m.OffsetToCommit("t", 0, 3, 2, "second"))
     assert fetch(with_topic) == [
-        m.CommittedOffset("t", 0, 3, 2, "second"),
-        m.CommittedOffset("t", 1, 9, -1, None),
+        m.CommittedOffset("t", 0, 3, 2, "second", committed_at_ms=1000),
+        m.CommittedOffset("t", 1, 9, -1, None, committed_at_ms=1000),
     ]
 
 
