@@ -11,9 +11,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbrokerd.controller.records import Record
-from shmbrokerd.controller.state import State
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.records import Record
+from shmbrokerd.metadata.state import State
 from shmbrokerd.store import MetadataStore
 
 

@@ -14,10 +14,10 @@ from shmbroker.shm.table import PartitionTable
 from shmbrokerd import systemd
 from shmbrokerd.broker_link import BrokerLink, BrokerNotice
 from shmbrokerd.broker_process import BrokerProcess, BrokerSpawner
-from shmbrokerd.controller.configs import Settings
 from shmbrokerd.data_dir import DataDir
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.owner import Owner
 from shmbrokerd.runtime_dir import RuntimeDir
 from shmbrokerd.server.conductor import Conductor, Identity

@@ -13,9 +13,9 @@ from shmbroker.protocol.messages import (
     PartitionOutcome,
     PartitionOutcomesReply,
 )
-from shmbrokerd.controller.configs import Settings
-from shmbrokerd.controller.decision import Decision
-from shmbrokerd.controller.records import OffsetRow, Put, Record
+from shmbrokerd.metadata.decision import Decision
+from shmbrokerd.metadata.records import OffsetRow, Put, Record
+from shmbrokerd.metadata.settings import Settings
 
 MAX_GROUP_ID_BYTES = 249
 """As long as a topic name: a group, a topic and a partition must fit a key of the store (511 bytes)."""

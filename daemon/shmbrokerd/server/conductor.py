@@ -15,11 +15,11 @@ from shmbroker.protocol import messages as m
 from shmbroker.shm.session import SessionKind
 from shmbrokerd.broker_link import BrokerLink, BrokerNotice
 from shmbrokerd.controller import configs, offsets, producer_ids, topics
-from shmbrokerd.controller.configs import Settings
-from shmbrokerd.controller.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure
-from shmbrokerd.controller.records import PartitionRow
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure
+from shmbrokerd.metadata.records import PartitionRow
+from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import Session, Sessions
 from shmbrokerd.supervisor import Supervisor

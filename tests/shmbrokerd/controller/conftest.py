@@ -11,9 +11,9 @@ from shmbroker.config.static import StaticConfig
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
 from shmbrokerd.controller import configs, offsets, topics
-from shmbrokerd.controller.configs import Settings
-from shmbrokerd.controller.decision import Decision
-from shmbrokerd.controller.state import State
+from shmbrokerd.metadata.decision import Decision
+from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.metadata.state import State
 
 
 class Controller:

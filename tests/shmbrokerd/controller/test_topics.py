@@ -7,8 +7,8 @@ import pytest
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
 from shmbrokerd.controller import topics
-from shmbrokerd.controller.decision import CloseLog, OpenLog
-from shmbrokerd.controller.state import State
+from shmbrokerd.metadata.decision import CloseLog, OpenLog
+from shmbrokerd.metadata.state import State
 
 
 def only(decision: Any) -> m.Outcome:

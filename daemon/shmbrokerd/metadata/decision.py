@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shmbroker.protocol.messages import ResponseBody
-from shmbrokerd.controller.records import PartitionRow, Record
+from shmbrokerd.metadata.records import PartitionRow, Record
 
 
 class OpenLog(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from shmbrokerd.controller.records import (
+from shmbrokerd.metadata.records import (
     ConfigRow,
     CounterRow,
     OffsetRow,
