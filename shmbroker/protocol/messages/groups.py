@@ -6,15 +6,16 @@ The conversation of one member, over a connection that is attached as a consumer
       | -- JoinGroup(member_epoch=0) ------------> |
       | <------------------ MembershipReply ------ |    may own nothing yet
       | <------- GroupAssignment {t: [0, 1, 2]} -- |    take what is new
-      | <---------- GroupAssignment {t: [0, 1]} -- |    another member came: let 2 go (commit first), keep 0 and 1
+      | <- GroupAssignment {t: [0, 1]}, {t: [2]} - |    another member came: let 2 go (commit first), keep 0 and 1
       | -- ReleasePartitions {t: [2]} -----------> |    only now is 2 given to the other one
       | <---------- MembershipReply {t: [0, 1]} -- |
       | -- LeaveGroup ---------------------------> |
 
-A *view* is (member_epoch, assigned): what a member may own from now on. Views come in replies and in pushes, and the last one
-that was received is the one that counts. The member compares it with what it owns, lets go of the difference, says so with
-ReleasePartitions, and takes what is new. Nothing has to be said about what it takes. A partition that a member was asked to
-let go stays its own, commits included, until it has released it; it is fenced if it does not within its rebalance time-out.
+A *view* is (member_epoch, assigned, revoking): what a member may own from now on, and what it is to let go. Views come in
+replies and in pushes, and the last one that was received is the one that counts: those before it may be skipped. The member
+lets go of whatever of ``revoking`` it owns, releases all of ``revoking``, and takes what is new in ``assigned``. Nothing has to
+be said about what it takes. A partition in ``revoking`` stays the member's own, commits included, until it has released it;
+the member is fenced if it does not within its rebalance time-out.
 
 There are no heartbeats on the socket. A closed connection ends a dynamic member at once. A member that stalls is recognised
 by two words in its session region (see ``shmbroker.shm.session``): the heartbeat, by the session time-out, and the last poll,
@@ -128,14 +129,15 @@ class MembershipReply(Message):
     member_epoch: int
     """Over 0; -1 after leaving, -2 after leaving for a while."""
     assigned: Partitions
+    revoking: Partitions
     heartbeat_interval_ms: int
     """How often the member is to stamp its heartbeat word."""
 
 
 class ReleasePartitions(Message):
-    """The member has let go of ``partitions``: it reads them no more and commits nothing more for them.
+    """The member has let go of ``partitions``, or never took them: it reads them no more and commits nothing more for them.
 
-    Releasing what was not asked for is harmless and changes nothing. Answered by MembershipReply; UNKNOWN_MEMBER_ID when the
+    Releasing what is not being revoked is harmless and changes nothing. Answered by MembershipReply; UNKNOWN_MEMBER_ID when the
     connection holds no such membership.
     """
 
@@ -162,6 +164,7 @@ class GroupAssignment(Message):
     member_id: str
     member_epoch: int
     assigned: Partitions
+    revoking: Partitions
 
 
 class GroupFenced(Message):
