@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from shmbroker.protocol.messages import GroupType
+
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
     """Base of all rows; fields may only ever be added at the end, with a default."""
@@ -63,6 +65,67 @@ class OffsetRow(Row, frozen=True, array_like=True):
         return (self.group, self.topic, self.partition)
 
 
+class GroupRow(Row, frozen=True, array_like=True):
+    """A group that has members, or had some. Groups that only ever committed offsets have none."""
+
+    group: str
+    group_type: GroupType
+    """Of its newest member."""
+    epoch: int
+    """Grows with every change of members, subscriptions or topics."""
+    assignment_epoch: int
+    """The epoch that the members' targets were computed for; 0 before the first time."""
+    assignor: str
+    """That computed them."""
+    emptied_at_ms: int
+    """When the last member left; -1 while there are members."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.group,)
+
+
+class MemberRow(Row, frozen=True, array_like=True):
+    """Who a member is and what it asked for."""
+
+    group: str
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    pid: int
+    group_type: GroupType
+    assignors: tuple[str, ...]
+    """By preference; none: the daemon's choice."""
+    topics: tuple[str, ...]
+    """Ascending; not all of them need exist."""
+    pattern: str | None
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.group, self.member_id)
+
+
+class AssignmentRow(Row, frozen=True, array_like=True):
+    """What a member is to own, may own, and has to let go. Partitions are in ``assigned`` or in ``revoking``, never in both."""
+
+    group: str
+    member_id: str
+    epoch: int
+    """The member epoch: of the group epochs, the one that the member's view is of."""
+    target: dict[str, tuple[int, ...]]
+    """Topic -> partitions, ascending, without empty ones. Disjoint among the members of a group."""
+    assigned: dict[str, dict[int, int]]
+    """Topic -> partition -> the member epoch since which it may be owned (KIP-1251). Part of the target."""
+    revoking: dict[str, dict[int, int]]
+    """As ``assigned``: what the member may own still and was asked to release."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.group, self.member_id)
+
+
 class CounterRow(Row, frozen=True, array_like=True):
     name: str
     value: int
@@ -72,16 +135,19 @@ class CounterRow(Row, frozen=True, array_like=True):
         return (self.name,)
 
 
-AnyRow = TopicRow | PartitionRow | ConfigRow | OffsetRow | CounterRow
+AnyRow = TopicRow | PartitionRow | ConfigRow | OffsetRow | GroupRow | MemberRow | AssignmentRow | CounterRow
 
 TABLES: dict[str, type[AnyRow]] = {
     "topics": TopicRow,
     "partitions": PartitionRow,
     "configs": ConfigRow,
     "offsets": OffsetRow,
+    "groups": GroupRow,
+    "members": MemberRow,
+    "assignments": AssignmentRow,
     "counters": CounterRow,
 }
-"""Table name to row type, in the order of replay: a partition's topic comes before it."""
+"""Table name to row type, in the order of replay: a partition's topic comes before it, a member's group before that."""
 
 TABLE_OF: dict[type[AnyRow], str] = {row_type: name for name, row_type in TABLES.items()}
 

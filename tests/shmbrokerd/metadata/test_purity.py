@@ -9,9 +9,19 @@ import pytest
 import shmbrokerd
 
 FOLDER = Path(shmbrokerd.__file__).parent
-ROOMS = ["metadata", "controller"]
+ROOMS = ["metadata", "controller", "groups"]
 MODULES = [path for room in ROOMS for path in sorted((FOLDER / room).rglob("*.py"))]
-ALLOWED_STDLIB = {"__future__", "base64", "collections", "enum", "re", "typing"}
+ALLOWED_STDLIB = {
+    "__future__",
+    "base64",
+    "bisect",
+    "collections",
+    "enum",
+    "functools",
+    "itertools",
+    "re",
+    "typing",
+}
 ALLOWED_OWN = ("shmbroker.", *(f"shmbrokerd.{room}." for room in ROOMS))
 
 
