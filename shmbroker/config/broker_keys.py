@@ -3,6 +3,7 @@ defaults."""
 
 from __future__ import annotations
 
+from shmbroker.config.group_keys import GROUP_KEYS
 from shmbroker.config.key import INT_MAX, ConfigKey, ValueType
 from shmbroker.config.topic_keys import MAX_MESSAGE_BYTES_LIMIT, TOPIC_KEYS
 
@@ -123,17 +124,7 @@ _OWN = [
         maximum=2**50,
         reason="512 clients with default rings take 2.1 GiB; a hostile one cannot take all memory.",
     ),
-    # --- groups ---------------------------------------------------------------------------------------------
-    ConfigKey(
-        "offset.metadata.max.bytes",
-        _INT,
-        4096,
-        "Largest metadata text of a committed offset.",
-        unit="bytes",
-        minimum=0,
-        maximum=_MIB,
-        reason="Kafka's default.",
-    ),
+    *GROUP_KEYS,
     # --- storage --------------------------------------------------------------------------------------------
     ConfigKey(
         "metadata.max.bytes",
