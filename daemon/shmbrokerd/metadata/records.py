@@ -80,6 +80,9 @@ class GroupRow(Row, frozen=True, array_like=True):
     emptied_at_ms: int
     """When the last member left; -1 while there are members."""
 
+    def next_epoch(self) -> GroupRow:
+        return msgspec.structs.replace(self, epoch=self.epoch + 1)
+
     @property
     def key(self) -> tuple[str, ...]:
         return (self.group,)

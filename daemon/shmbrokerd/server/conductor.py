@@ -14,7 +14,8 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
 from shmbroker.shm.session import SessionKind
 from shmbrokerd.broker_link import BrokerLink, BrokerNotice
-from shmbrokerd.controller import configs, offsets, producer_ids, topics
+from shmbrokerd.controller import configs, producer_ids, topics
+from shmbrokerd.groups import offsets
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure

@@ -20,6 +20,7 @@ ALLOWED_STDLIB = {
     "functools",
     "itertools",
     "re",
+    "string",
     "typing",
 }
 ALLOWED_OWN = ("shmbroker.", *(f"shmbrokerd.{room}." for room in ROOMS))

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shmbroker.config.static import StaticConfig
 from shmbroker.protocol import messages as m
-from shmbrokerd.controller import configs, offsets, topics
+from shmbrokerd.controller import configs, topics
+from shmbrokerd.groups import offsets
 from shmbrokerd.metadata.decision import Decision
 from shmbrokerd.metadata.records import TABLES, AnyRow, Drop, Put, Record, TopicRow
 from shmbrokerd.metadata.settings import Settings
