@@ -62,7 +62,7 @@ _OWN = [
         "Clients connected at once; one more is told so and closed.",
         minimum=1,
         maximum=16384,
-        reason="Four descriptors a client in the daemon; 512 stay below common limits of 4096.",
+        reason="Five descriptors a client in the daemon; 512 stay below common limits of 4096.",
     ),
     ConfigKey(
         "socket.request.max.bytes",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import (
@@ -32,6 +32,8 @@ from shmbrokerd.metadata.group import Group
 from shmbrokerd.metadata.records import Drop, MemberRow, Record
 from shmbrokerd.metadata.state import State
 
+IsAttached = Callable[[str, str], bool]
+"""Tells whether that member of that group is connected."""
 PROTOCOL_TYPE = "consumer"
 MAX_REASON_LENGTH = 1000
 
@@ -56,14 +58,11 @@ def _listing(state: State, group_id: str) -> GroupListing:
     return GroupListing(group_id, state_of(state, group_id), group.row.group_type, PROTOCOL_TYPE)
 
 
-def describe_groups(
-    state: State, request: DescribeGroups, attached: Collection[tuple[str, str]]
-) -> DescribeGroupsReply:
-    """``attached``: (group, member) of the members that are connected."""
-    return DescribeGroupsReply([_description(state, group_id, attached) for group_id in request.groups])
+def describe_groups(state: State, request: DescribeGroups, is_attached: IsAttached) -> DescribeGroupsReply:
+    return DescribeGroupsReply([_description(state, group_id, is_attached) for group_id in request.groups])
 
 
-def _description(state: State, group_id: str, attached: Collection[tuple[str, str]]) -> GroupDescription:
+def _description(state: State, group_id: str, is_attached: IsAttached) -> GroupDescription:
     description = GroupDescription(
         group_id,
         ErrorCode.NO_ERROR,
@@ -88,7 +87,7 @@ def _description(state: State, group_id: str, attached: Collection[tuple[str, st
         description.assignor = group.row.assignor
         description.group_epoch, description.assignment_epoch = group.row.epoch, group.row.assignment_epoch
         description.members = [
-            _member(group, member, (group_id, member_id) in attached)
+            _member(group, member, is_attached(group_id, member_id))
             for member_id, member in sorted(group.members.items())
         ]
     return description
