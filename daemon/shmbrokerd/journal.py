@@ -11,9 +11,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbrokerd.controller.records import Record
-from shmbrokerd.controller.state import State
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.records import Record
+from shmbrokerd.metadata.state import State
 from shmbrokerd.store import MetadataStore
 
 
@@ -39,6 +39,17 @@ class Journal:
         Raises:
             BrokerError: KAFKA_STORAGE_ERROR; then the change was not made.
         """
+        written = self.enter(records)
+        if written is not None:
+            await asyncio.shield(written)
+
+    def enter(self, records: list[Record]) -> asyncio.Future[None] | None:
+        """Apply ``records`` now; what is returned is settled once they, and all before them, are on disk or refused. None: they
+        are there already. To be waited for, not cancelled: others wait for it, too.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR when nothing can be written any more.
+        """
         if self._broken is not None:
             raise self._broken
         if records:
@@ -48,7 +59,7 @@ class Journal:
                 self._commit = asyncio.get_running_loop().create_future()
             if self._writer is None:
                 self._writer = asyncio.create_task(self._write_pending())
-        await self.settled()
+        return self._commit or self._in_flight
 
     async def settled(self) -> None:
         """Return once all that is in memory now is on disk.
@@ -56,11 +67,7 @@ class Journal:
         Raises:
             BrokerError: KAFKA_STORAGE_ERROR when it could not be written.
         """
-        if self._broken is not None:
-            raise self._broken
-        last = self._commit or self._in_flight
-        if last is not None:
-            await asyncio.shield(last)
+        await self.commit([])
 
     async def _write_pending(self) -> None:
         loop = asyncio.get_running_loop()

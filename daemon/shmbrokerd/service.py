@@ -14,13 +14,14 @@ from shmbroker.shm.table import PartitionTable
 from shmbrokerd import systemd
 from shmbrokerd.broker_link import BrokerLink, BrokerNotice
 from shmbrokerd.broker_process import BrokerProcess, BrokerSpawner
-from shmbrokerd.controller.configs import Settings
 from shmbrokerd.data_dir import DataDir
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.owner import Owner
 from shmbrokerd.runtime_dir import RuntimeDir
 from shmbrokerd.server.conductor import Conductor, Identity
+from shmbrokerd.server.groups import Groups
 from shmbrokerd.server.listener import ConnectionLimits, Listener
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import RingLimits, Sessions
@@ -58,6 +59,7 @@ class Service:
             config.number("session.memory.max.bytes"),
         )
         self._sessions = Sessions(self._supervisor, counters, table.slots, limits, timeout_s)
+        self._groups = Groups(self._settings, self._journal)
         self._conductor = Conductor(
             config,
             _identity(data_dir, runtime_dir, table, counters),
@@ -65,6 +67,7 @@ class Service:
             self._logs,
             self._sessions,
             self._supervisor,
+            self._groups,
             spawner.doorbell_fd,
         )
         self._connection_limits = ConnectionLimits.from_config(config)
@@ -83,15 +86,17 @@ class Service:
         supervising = asyncio.create_task(self._supervisor.run(self._broker_started))
         stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._serve())
-        await asyncio.wait((supervising, stopping, serving), return_when=asyncio.FIRST_COMPLETED)
+        coordinating = asyncio.create_task(self._groups.run())
+        tasks = (supervising, serving, coordinating)
+        await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
         status = 0
         if not stop.is_set():
             status = 1
-            ended = serving if serving.done() else supervising
+            ended = next(task for task in tasks if task.done())
             log.error("stopping: %s", ended.exception())
         if self._owner is not None:
             loop.remove_reader(self._owner.pidfd)
-        await self._stop(serving, supervising)
+        await self._stop(*tasks)
         stopping.cancel()
         return status
 
@@ -108,6 +113,7 @@ class Service:
     async def _stop(self, *tasks: asyncio.Task[None]) -> None:
         log.info("stopping")
         systemd.notify("STOPPING=1")
+        self._groups.stop()
         self._runtime_dir.socket_path.unlink(missing_ok=True)
         await self._supervisor.stop()
         for task in tasks:

@@ -14,7 +14,7 @@ import lmdb
 import msgspec
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbrokerd.controller.records import TABLE_OF, TABLES, AnyRow, Put, Record
+from shmbrokerd.metadata.records import TABLE_OF, TABLES, AnyRow, Put, Record
 
 VERSION = 1
 _META_TABLE = b"store"

@@ -3,6 +3,7 @@ defaults."""
 
 from __future__ import annotations
 
+from shmbroker.config.group_keys import GROUP_KEYS
 from shmbroker.config.key import INT_MAX, ConfigKey, ValueType
 from shmbroker.config.topic_keys import MAX_MESSAGE_BYTES_LIMIT, TOPIC_KEYS
 
@@ -61,7 +62,7 @@ _OWN = [
         "Clients connected at once; one more is told so and closed.",
         minimum=1,
         maximum=16384,
-        reason="Four descriptors a client in the daemon; 512 stay below common limits of 4096.",
+        reason="Five descriptors a client in the daemon; 512 stay below common limits of 4096.",
     ),
     ConfigKey(
         "socket.request.max.bytes",
@@ -123,17 +124,7 @@ _OWN = [
         maximum=2**50,
         reason="512 clients with default rings take 2.1 GiB; a hostile one cannot take all memory.",
     ),
-    # --- groups ---------------------------------------------------------------------------------------------
-    ConfigKey(
-        "offset.metadata.max.bytes",
-        _INT,
-        4096,
-        "Largest metadata text of a committed offset.",
-        unit="bytes",
-        minimum=0,
-        maximum=_MIB,
-        reason="Kafka's default.",
-    ),
+    *GROUP_KEYS,
     # --- storage --------------------------------------------------------------------------------------------
     ConfigKey(
         "metadata.max.bytes",

@@ -8,9 +8,14 @@ Layout (one cache line for each word that one side writes)::
     line 3   completion tail: entries ever published                   broker
     line 4   completion head: entries ever consumed                    client
     line 5   waiting: the client sleeps and wants its eventfd rung     client
-    lines 6-7 spare
+    line 6   heartbeat, last poll: CLOCK_MONOTONIC in ms, 0: never     client, one store each
+    line 7   spare
     then     interest: one bit per partition slot (consumers)          client
     then     the ring's bytes, then the completion entries (producers)
+
+The main process, which made the region, looks at line 6 of a member of a group on a timer of its own: that it is alive
+(``session.timeout.ms``), and that its application polls (``max.poll.interval.ms``), without a message. A stamp from the future
+counts as one of now.
 
 A producer's sizes come from the daemon's reply through this header; the daemon itself keeps its own copy of them and
 never believes the region again.
@@ -26,7 +31,7 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.region import CACHE_LINE_BYTES
 
 MAGIC = int.from_bytes(b"SHMSESSN", "little")
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 8 * CACHE_LINE_BYTES
 COMPLETION_BYTES = 32
 _LINE_WORDS = CACHE_LINE_BYTES // 8
@@ -36,6 +41,8 @@ RING_HEAD_WORD = 2 * _LINE_WORDS
 COMPLETION_TAIL_WORD = 3 * _LINE_WORDS
 COMPLETION_HEAD_WORD = 4 * _LINE_WORDS
 WAITING_WORD = 5 * _LINE_WORDS
+HEARTBEAT_WORD = 6 * _LINE_WORDS
+LAST_POLL_WORD = HEARTBEAT_WORD + 1
 
 
 class SessionKind(enum.IntEnum):

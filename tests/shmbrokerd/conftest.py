@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class Client:
         self.channel: Channel[m.Request, m.Response] = Channel(
             self.socket, Codec(m.Request), Codec(m.Response)
         )
+        self.pushes: deque[m.ResponseBody] = deque()
+        """What the daemon said without being asked, and nobody took yet."""
         self._correlation_id = 0
         self._fds: list[int] = []
 
@@ -44,9 +47,18 @@ class Client:
     def request(self, body: m.RequestBody, timeout_s: float = 10.0) -> m.ResponseBody:
         self._correlation_id += 1
         self.channel.send(m.Request(self._correlation_id, body))
-        response = self.channel.receive(timeout_s)
+        while (response := self.channel.receive(timeout_s)).correlation_id == m.PUSH:
+            self.pushes.append(response.body)
         assert response.correlation_id == self._correlation_id, response
         return response.body
+
+    def next_push(self, timeout_s: float = 10.0) -> m.ResponseBody:
+        """The oldest push that was not taken yet."""
+        if not self.pushes:
+            response = self.channel.receive(timeout_s)
+            assert response.correlation_id == m.PUSH, response
+            return response.body
+        return self.pushes.popleft()
 
     def is_closed_by_daemon(self, timeout_s: float = 10.0) -> bool:
         """True once the daemon has ended the connection; what it still says is skipped."""

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbrokerd.controller.records import AnyRow, CounterRow, Put, Record
-from shmbrokerd.controller.state import State
 from shmbrokerd.journal import Journal
+from shmbrokerd.metadata.records import AnyRow, CounterRow, Put, Record
+from shmbrokerd.metadata.state import State
 
 
 class Disk:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbrokerd.controller.records import (
+from shmbrokerd.metadata.records import (
     ConfigRow,
     CounterRow,
     Drop,

@@ -1,17 +1,9 @@
-"""Effective settings of topics and brokers, layered as in Kafka, and the requests that show and change them.
-
-Precedence for a topic: its own setting, this broker's dynamic one, that of all brokers, the daemon's start
-configuration, the default (KIP-226).
-"""
+"""The requests that show and change settings; see ``metadata.settings`` for how they are layered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 from shmbroker.config.broker_keys import BROKER_KEYS
-from shmbroker.config.key import ConfigKey, Value, ValueType, find_key
-from shmbroker.config.static import StaticConfig
+from shmbroker.config.key import ConfigKey, ValueType, find_key
 from shmbroker.config.topic_keys import TOPIC_KEYS
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import (
@@ -23,88 +15,13 @@ from shmbroker.protocol.messages import (
     ConfigResourceSpec,
     DescribeConfigs,
     DescribeConfigsReply,
-    LogConfig,
     Outcome,
     OutcomesReply,
 )
-from shmbrokerd.controller.decision import Decision, Effect, Reconfigure
-from shmbrokerd.controller.records import ConfigRow, Drop, Put, Record
-from shmbrokerd.controller.state import State
-from shmbrokerd.controller.topic_names import check_topic_name
-
-TOPIC, BROKER = "topic", "broker"
-ALL_BROKERS = ""
-
-
-class Layer(NamedTuple):
-    """One place where a key has a value: Kafka's ConfigSynonym."""
-
-    name: str
-    value: str
-    source: str
-
-
-class Settings(NamedTuple):
-    """Everything that decides a value: the daemon's start configuration and the dynamic state."""
-
-    static: StaticConfig
-    state: State
-
-    @property
-    def node_id(self) -> int:
-        return self.static.number("node.id")
-
-    def broker_value(self, name: str) -> Value:
-        key = BROKER_KEYS[name]
-        return key.parse(next(self.broker_layers(key)).value)
-
-    def broker_number(self, name: str) -> int:
-        return int(self.broker_value(name))
-
-    def topic_value(self, topic: str, name: str) -> Value:
-        key = TOPIC_KEYS[name]
-        return key.parse(next(self.topic_layers(topic, key)).value)
-
-    def broker_layers(self, key: ConfigKey) -> Iterator[Layer]:
-        """Values of a broker key, the one in force first."""
-        configs = self.state.configs
-        for resource, source in (
-            (str(self.node_id), "DYNAMIC_BROKER_CONFIG"),
-            (ALL_BROKERS, "DYNAMIC_DEFAULT_BROKER_CONFIG"),
-        ):
-            text = configs.get((BROKER, resource), {}).get(key.name)
-            if text is not None:
-                yield Layer(key.name, text, source)
-        if key.name in self.static.assigned:
-            yield Layer(key.name, key.format(self.static.assigned[key.name]), "STATIC_BROKER_CONFIG")
-        yield Layer(key.name, key.format(key.default), "DEFAULT_CONFIG")
-
-    def topic_layers(self, topic: str, key: ConfigKey) -> Iterator[Layer]:
-        """Values of a topic key, the one in force first; ``topic`` need not exist yet."""
-        text = self.state.configs.get((TOPIC, topic), {}).get(key.name)
-        if text is not None:
-            yield Layer(key.name, text, "DYNAMIC_TOPIC_CONFIG")
-        yield from self.broker_layers(BROKER_KEYS[key.synonym])
-
-    def log_config(self, topic: str) -> LogConfig:
-        """What the append loop obeys for this topic."""
-
-        def number(name: str) -> int:
-            return int(self.topic_value(topic, name))
-
-        return LogConfig(
-            segment_bytes=number("segment.bytes"),
-            segment_ms=number("segment.ms"),
-            max_message_bytes=number("max.message.bytes"),
-            flush_on_ack=bool(self.topic_value(topic, "flush.on.ack")),
-            message_timestamp_type=str(self.topic_value(topic, "message.timestamp.type")),
-            message_timestamp_before_max_ms=number("message.timestamp.before.max.ms"),
-            message_timestamp_after_max_ms=number("message.timestamp.after.max.ms"),
-            compression_type=str(self.topic_value(topic, "compression.type")),
-            min_insync_replicas=number("min.insync.replicas"),
-            index_interval_bytes=number("index.interval.bytes"),
-        )
-
+from shmbrokerd.metadata.decision import Decision, Effect, Reconfigure
+from shmbrokerd.metadata.records import ConfigRow, Drop, Put, Record
+from shmbrokerd.metadata.settings import ALL_BROKERS, BROKER, TOPIC, Layer, Settings
+from shmbrokerd.metadata.topic_names import check_topic_name
 
 # --- describe ----------------------------------------------------------------------------------------------
 

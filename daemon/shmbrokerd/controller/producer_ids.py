@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shmbrokerd.controller.records import CounterRow, Put, Record
-from shmbrokerd.controller.state import State
+from shmbrokerd.metadata.records import CounterRow, Put, Record
+from shmbrokerd.metadata.state import State
 
 BLOCK_SIZE = 1000
 """As in Kafka: one write to the store lasts for a thousand producers."""

@@ -22,11 +22,12 @@ from shmbroker.protocol.messages import (
     PartitionInfo,
     TopicInfo,
 )
-from shmbrokerd.controller.configs import TOPIC, Settings, config_records
-from shmbrokerd.controller.decision import CloseLog, Decision, Effect, OpenLog
-from shmbrokerd.controller.records import ConfigRow, Drop, PartitionRow, Put, Record, TopicRow
-from shmbrokerd.controller.state import State, Topic
-from shmbrokerd.controller.topic_names import INTERNAL_TOPICS, check_topic_name, colliding_topic
+from shmbrokerd.controller.configs import config_records
+from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog
+from shmbrokerd.metadata.records import ConfigRow, Drop, PartitionRow, Put, Record, TopicRow
+from shmbrokerd.metadata.settings import TOPIC, Settings
+from shmbrokerd.metadata.state import State, Topic
+from shmbrokerd.metadata.topic_names import INTERNAL_TOPICS, check_topic_name, colliding_topic
 
 NO_TOPIC_ID = bytes(16)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import shmbroker
@@ -14,12 +13,15 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
 from shmbroker.shm.session import SessionKind
 from shmbrokerd.broker_link import BrokerLink, BrokerNotice
-from shmbrokerd.controller import configs, offsets, producer_ids, topics
-from shmbrokerd.controller.configs import Settings
-from shmbrokerd.controller.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure
-from shmbrokerd.controller.records import PartitionRow
+from shmbrokerd.controller import configs, producer_ids, topics
+from shmbrokerd.groups import offsets
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure
+from shmbrokerd.metadata.records import PartitionRow
+from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.server.client import Client
+from shmbrokerd.server.groups import Groups
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import Session, Sessions
 from shmbrokerd.supervisor import Supervisor
@@ -37,20 +39,6 @@ class Identity(NamedTuple):
     started_at_ms: int
 
 
-class Client:
-    """One connection, as the conductor knows it."""
-
-    def __init__(
-        self, pid: int, uid: int, connected_at_ms: int, expel: Callable[[BrokerError], None]
-    ) -> None:
-        self.pid = pid
-        self.uid = uid
-        self.connected_at_ms = connected_at_ms
-        self.expel = expel
-        self.client_id = ""
-        self.session: Session | None = None
-
-
 class Answer(NamedTuple):
     body: m.ResponseBody
     fds: tuple[int, ...] = ()
@@ -65,6 +53,7 @@ class Conductor:
         logs: PartitionLogs,
         sessions: Sessions,
         supervisor: Supervisor,
+        groups: Groups,
         doorbell_fd: int,
     ) -> None:
         self._config = config
@@ -73,6 +62,7 @@ class Conductor:
         self._logs = logs
         self._sessions = sessions
         self._supervisor = supervisor
+        self._groups = groups
         self._doorbell_fd = doorbell_fd
         self._producer_ids = producer_ids.Block(0, 0)
         self._producer_ids_lock = asyncio.Lock()
@@ -102,6 +92,7 @@ class Conductor:
         )
 
     async def detach(self, client: Client) -> None:
+        self._groups.disconnected(client)
         session, client.session = client.session, None
         if session is not None:
             await self._sessions.detach(session)
@@ -170,10 +161,10 @@ class Conductor:
                 return Answer(await self._delete_records(body))
             case m.AlterConfigs():
                 return Answer(await self._carry_out(configs.alter_configs(self.settings, body)))
-            case m.CommitOffsets():
-                return Answer(
-                    await self._carry_out(offsets.commit_offsets(self.settings, body, self.now_ms()))
-                )
+            case m.JoinGroup() | m.ReleasePartitions() | m.LeaveGroup() | m.CommitOffsets():
+                return Answer(await self._groups.handle(client, body))
+            case m.DeleteGroups() | m.DeleteGroupOffsets() | m.RemoveMembers():
+                return Answer(await self._groups.handle(client, body))
             case _:
                 await self._journal.settled()
                 return Answer(self._look_up(body))
@@ -185,6 +176,8 @@ class Conductor:
                 return configs.describe_configs(self.settings, body)
             case m.FetchOffsets():
                 return offsets.fetch_offsets(self.settings, body)
+            case m.ListGroups() | m.DescribeGroups():
+                return self._groups.look_up(body)
             case m.DescribeCluster():
                 return self._describe_cluster()
             case m.DescribeDaemon():
@@ -282,7 +275,9 @@ class Conductor:
             results = await asyncio.gather(
                 *(self._act(effect) for effect in decision.effects), return_exceptions=True
             )
-            return await self._settle(decision, results)
+            reply = await self._settle(decision, results)
+            self._groups.topics_changed({effect.partition.topic for effect in decision.effects})
+            return reply
         return decision.reply
 
     async def _act(self, effect: Effect) -> None:

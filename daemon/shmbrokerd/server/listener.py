@@ -14,7 +14,8 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbrokerd.logs import log
 from shmbrokerd.runtime_dir import PeerCredentials, RuntimeDir, peer_credentials
 from shmbrokerd.server.adapter import RequestReader
-from shmbrokerd.server.conductor import Client, Conductor
+from shmbrokerd.server.client import Client
+from shmbrokerd.server.conductor import Conductor
 from shmbrokerd.server.proxy import ClientProxy
 
 BACKLOG = 128
@@ -30,6 +31,7 @@ class ConnectionLimits:
     max_frame_bytes: int
     hello_timeout_s: float
     send_timeout_s: float
+    max_pending_pushes: int
 
     @classmethod
     def from_config(cls, config: StaticConfig) -> ConnectionLimits:
@@ -38,6 +40,7 @@ class ConnectionLimits:
             config.number("socket.request.max.bytes"),
             config.number("connections.hello.timeout.ms") / 1000,
             config.number("connections.send.timeout.ms") / 1000,
+            config.number("connections.push.max.pending"),
         )
 
 
@@ -81,12 +84,15 @@ class Listener:
                 f"{self._limits.max_connections} clients are connected, which is the limit (max.connections)",
             )
             log.warning("refused pid=%d uid=%d: %s", peer.pid, peer.uid, error.message)
-            ClientProxy(sock, self._limits.send_timeout_s).refuse(error)
+            self._proxy(sock).refuse(error)
             sock.close()
             return
         task = asyncio.create_task(self._serve(sock, peer))
         self._connections[task] = sock
         task.add_done_callback(self._forget)
+
+    def _proxy(self, sock: socket.socket) -> ClientProxy:
+        return ClientProxy(sock, self._limits.send_timeout_s, self._limits.max_pending_pushes)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._connections.pop(task).close()
@@ -94,10 +100,14 @@ class Listener:
             log.error("a connection ended with a bug in the daemon", exc_info=error)
 
     async def _serve(self, sock: socket.socket, peer: PeerCredentials) -> None:
-        proxy = ClientProxy(sock, self._limits.send_timeout_s)
+        proxy = self._proxy(sock)
         reader = RequestReader(sock, self._limits.max_frame_bytes)
         client = Client(
-            peer.pid, peer.uid, self._conductor.now_ms(), lambda reason: _expel(sock, proxy, reason)
+            peer.pid,
+            peer.uid,
+            self._conductor.now_ms(),
+            lambda reason: _expel(sock, proxy, reason),
+            proxy.push,
         )
         self._conductor.clients.add(client)
         try:
@@ -110,6 +120,7 @@ class Listener:
         except OSError as error:
             log.debug("lost pid=%d: %s", peer.pid, error)
         finally:
+            proxy.close()
             self._conductor.clients.discard(client)
             await self._conductor.detach(client)
 

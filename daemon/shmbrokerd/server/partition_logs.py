@@ -22,10 +22,10 @@ from shmbroker.protocol.messages import (
 )
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
 from shmbrokerd.broker_link import BrokerGoneError, BrokerLink
-from shmbrokerd.controller.configs import Settings
-from shmbrokerd.controller.records import PartitionRow
 from shmbrokerd.data_dir import DataDir
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.records import PartitionRow
+from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.supervisor import Supervisor
 
 Order = Callable[[BrokerCommandBody], Awaitable[BrokerReply]]

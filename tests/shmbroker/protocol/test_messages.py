@@ -1,3 +1,4 @@
+import enum
 import types
 from typing import Any, get_args, get_type_hints
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmbroker.errors import ErrorCode
+from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
 from shmbroker.protocol.framing import Codec
 
@@ -15,7 +16,6 @@ BASIC: dict[Any, st.SearchStrategy[Any]] = {
     int: INT64,
     str: st.text(max_size=8),
     bool: st.booleans(),
-    ErrorCode: st.sampled_from(ErrorCode),
     type(None): st.none(),
 }
 ENVELOPES = [m.Request, m.Response, m.BrokerCommand, m.BrokerEvent]
@@ -25,6 +25,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     """Any value of a message field's type."""
     if kind in BASIC:
         return BASIC[kind]
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return st.sampled_from(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = get_type_hints(kind)
         return st.builds(kind, **{field: values_of(hints[field]) for field in kind.__struct_fields__})
@@ -61,3 +63,22 @@ def test_fields_added_later_may_be_missing() -> None:
     old = msgspec.msgpack.encode([1, ["NewTopicSpec", "t"]])
     spec = msgspec.msgpack.decode(old, type=tuple[int, m.NewTopicSpec])[1]
     assert (spec.num_partitions, spec.replication_factor, spec.configs) == (-1, -1, {})
+
+
+def test_commits_and_committed_offsets_of_before_groups_had_members_are_understood() -> None:
+    commit = msgspec.msgpack.encode([1, ["CommitOffsets", "g", [["OffsetToCommit", "t", 0, 5, -1, None]]]])
+    body = msgspec.msgpack.decode(commit, type=m.Request).body
+    assert isinstance(body, m.CommitOffsets)
+    assert (body.member_id, body.member_epoch, body.instance_id) == ("", -1, None)
+
+
+def test_groups_speak_with_kafkas_words() -> None:
+    assert [state.value for state in m.GroupState] == ["Empty", "Assigning", "Reconciling", "Stable", "Dead"]
+    assert [kind.value for kind in m.GroupType] == ["Classic", "Consumer"]
+
+
+@pytest.mark.parametrize("body", [["GroupState"], ["JoinGroup", "g", "m", 0, ["t"], None, None, "Share"]])
+def test_a_word_that_kafka_does_not_know_is_refused(body: list[Any]) -> None:
+    with pytest.raises(BrokerError) as caught:
+        Codec(m.Request).decode(msgspec.msgpack.encode([1, body]))
+    assert caught.value.code == ErrorCode.INVALID_REQUEST

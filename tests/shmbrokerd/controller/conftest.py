@@ -10,10 +10,10 @@ import pytest
 from shmbroker.config.static import StaticConfig
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
-from shmbrokerd.controller import configs, offsets, topics
-from shmbrokerd.controller.configs import Settings
-from shmbrokerd.controller.decision import Decision
-from shmbrokerd.controller.state import State
+from shmbrokerd.controller import configs, topics
+from shmbrokerd.metadata.decision import Decision
+from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.metadata.state import State
 
 
 class Controller:
@@ -49,8 +49,6 @@ class Controller:
                 return topics.delete_topics(self.settings, request)
             case m.AlterConfigs():
                 return configs.alter_configs(self.settings, request)
-            case m.CommitOffsets():
-                return offsets.commit_offsets(self.settings, request, 1000)
         raise AssertionError(request)
 
     def do(self, request: Any) -> Decision:

@@ -9,7 +9,7 @@ from shmbroker.config.topic_keys import TOPIC_KEYS
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
 from shmbrokerd.controller.configs import describe_configs
-from shmbrokerd.controller.decision import Reconfigure
+from shmbrokerd.metadata.decision import Reconfigure
 
 
 def described(controller: Any, kind: str, name: str) -> m.ConfigDescription:

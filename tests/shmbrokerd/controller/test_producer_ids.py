@@ -1,5 +1,5 @@
 from shmbrokerd.controller.producer_ids import BLOCK_SIZE, reserve_block
-from shmbrokerd.controller.state import State
+from shmbrokerd.metadata.state import State
 
 
 def test_blocks_follow_each_other_and_never_overlap() -> None:

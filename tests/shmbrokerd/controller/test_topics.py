@@ -7,8 +7,9 @@ import pytest
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
 from shmbrokerd.controller import topics
-from shmbrokerd.controller.decision import CloseLog, OpenLog
-from shmbrokerd.controller.state import State
+from shmbrokerd.metadata.decision import CloseLog, OpenLog
+from shmbrokerd.metadata.records import OffsetRow, Put
+from shmbrokerd.metadata.state import State
 
 
 def only(decision: Any) -> m.Outcome:
@@ -170,7 +171,8 @@ def test_a_deleted_topic_takes_everything_of_it_along(controller: Any) -> None:
     controller.create("kept")
     before = controller.state.slots.copy()
     controller.create("t", partitions=2, segment_bytes="2000000")
-    controller.do(m.CommitOffsets("g", [m.OffsetToCommit("t", 1, 5), m.OffsetToCommit("kept", 0, 3)]))
+    for topic, partition in (("t", 1), ("kept", 0)):
+        controller.state.apply(Put(OffsetRow("g", topic, partition, 5, -1, None, 1000)))
     rows = list(controller.state.topics["t"].partitions.values())
     decision = controller.do(m.DeleteTopics(["t"]))
     assert decision.effects == [CloseLog(row) for row in rows]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from shmbroker.protocol.messages import ResponseBody
-from shmbrokerd.controller.records import PartitionRow, Record
+from shmbroker.protocol.messages import GroupAssignment, GroupFenced, ResponseBody
+from shmbrokerd.metadata.records import PartitionRow, Record
 
 
 class OpenLog(NamedTuple):
@@ -29,7 +30,25 @@ class Reconfigure(NamedTuple):
 Effect = OpenLog | CloseLog | Reconfigure
 
 
+class Push(NamedTuple):
+    """To be told to a member of a group that did not ask, if it is connected."""
+
+    group: str
+    member_id: str
+    body: GroupAssignment | GroupFenced
+
+
+class Change(NamedTuple):
+    """What is decided though nobody asked: time has passed, a client has gone."""
+
+    records: list[Record]
+    pushes: Sequence[Push] = ()
+
+
 class Decision(NamedTuple):
+    """What becomes of a request."""
+
     records: list[Record]
     reply: ResponseBody
     effects: list[Effect]
+    pushes: Sequence[Push] = ()

@@ -11,11 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shmbroker.config.static import StaticConfig
 from shmbroker.protocol import messages as m
-from shmbrokerd.controller import configs, offsets, topics
-from shmbrokerd.controller.configs import Settings
-from shmbrokerd.controller.decision import Decision
-from shmbrokerd.controller.records import TABLES, AnyRow, Drop, Put, Record, TopicRow
-from shmbrokerd.controller.state import State
+from shmbrokerd.controller import configs, topics
+from shmbrokerd.groups import offsets
+from shmbrokerd.metadata.decision import Decision
+from shmbrokerd.metadata.records import TABLES, AnyRow, Drop, Put, Record, TopicRow
+from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.metadata.state import State
 
 NAMES = st.sampled_from(["a", "b", "a.b", "a_b", "c!", ""])
 COUNTS = st.integers(-2, 6)

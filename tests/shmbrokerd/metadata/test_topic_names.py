@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbrokerd.controller.topic_names import check_topic_name, colliding_topic
+from shmbrokerd.metadata.topic_names import check_topic_name, colliding_topic
 
 LEGAL = st.text("abcXYZ019._-", min_size=1, max_size=249).filter(lambda name: name not in (".", ".."))
 

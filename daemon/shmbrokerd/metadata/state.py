@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from shmbrokerd.controller.records import (
+from shmbrokerd.metadata.group import Group
+from shmbrokerd.metadata.records import (
+    AssignmentRow,
     ConfigRow,
     CounterRow,
+    GroupRow,
+    MemberRow,
     OffsetRow,
     PartitionRow,
     Put,
@@ -30,6 +34,8 @@ class State:
         """(resource type, resource name) -> key -> text of the value."""
         self.offsets: dict[str, dict[tuple[str, int], OffsetRow]] = {}
         """Group -> (topic, partition) -> committed offset."""
+        self.groups: dict[str, Group] = {}
+        """Groups that have, or had, members."""
         self.counters: dict[str, int] = {}
         self.slots: dict[int, PartitionRow] = {}
         """Partition table slot -> its partition."""
@@ -63,6 +69,14 @@ class State:
                 self._put_config(row) if is_put else self._drop_config(row)
             case OffsetRow() as row:
                 self._put_offset(row) if is_put else self._drop_offset(row)
+            case GroupRow() as row:
+                self._put_group(row) if is_put else self._drop_group(row)
+            case MemberRow() as row:
+                group = self.groups[row.group]
+                group.put_member(row) if is_put else group.drop_member(row)
+            case AssignmentRow() as row:
+                group = self.groups[row.group]
+                group.put_assignment(row) if is_put else group.drop_assignment(row)
             case CounterRow() as row:
                 self._put_counter(row) if is_put else self._drop_counter(row)
 
@@ -103,6 +117,16 @@ class State:
         del offsets[row.topic, row.partition]
         if not offsets:
             del self.offsets[row.group]
+
+    def _put_group(self, row: GroupRow) -> None:
+        group = self.groups.get(row.group)
+        if group is None:
+            self.groups[row.group] = Group(row)
+        else:
+            group.row = row
+
+    def _drop_group(self, row: GroupRow) -> None:
+        del self.groups[row.group]
 
     def _put_counter(self, row: CounterRow) -> None:
         self.counters[row.name] = row.value

@@ -1,0 +1,47 @@
+"""What the daemon says of itself."""
+
+from __future__ import annotations
+
+from shmbroker.protocol.messages.base import Message
+
+
+class DescribeCluster(Message):
+    pass
+
+
+class BrokerInfo(Message):
+    broker_id: int
+    host: str
+    port: int
+
+
+class DescribeClusterReply(Message):
+    cluster_id: str
+    controller_id: int
+    brokers: list[BrokerInfo]
+
+
+class DescribeDaemon(Message):
+    pass
+
+
+class SessionInfo(Message):
+    session_id: int
+    kind: str
+    """``producer``, ``consumer`` or ``control`` (attached to nothing yet)."""
+    pid: int
+    uid: int
+    client_id: str
+    connected_at_ms: int
+
+
+class DescribeDaemonReply(Message):
+    version: str
+    data_dir: str
+    runtime_dir: str
+    started_at_ms: int
+    daemon_pid: int
+    broker_pids: list[int]
+    topics: int
+    partitions: int
+    sessions: list[SessionInfo]

@@ -1,0 +1,112 @@
+"""What travels between a client and the daemon: every request and every response."""
+
+from __future__ import annotations
+
+import msgspec
+
+from shmbroker.protocol.messages.attaching import (
+    AttachConsumer,
+    AttachProducer,
+    AttachReply,
+    Hello,
+    HelloReply,
+    InitProducerId,
+    InitProducerIdReply,
+)
+from shmbroker.protocol.messages.base import Failure, OutcomesReply, PartitionOutcomesReply
+from shmbroker.protocol.messages.configs import (
+    AlterConfigs,
+    DescribeConfigs,
+    DescribeConfigsReply,
+)
+from shmbroker.protocol.messages.daemon import (
+    DescribeCluster,
+    DescribeClusterReply,
+    DescribeDaemon,
+    DescribeDaemonReply,
+)
+from shmbroker.protocol.messages.groups import (
+    DeleteGroupOffsets,
+    DeleteGroups,
+    DescribeGroups,
+    DescribeGroupsReply,
+    GroupAssignment,
+    GroupFenced,
+    JoinGroup,
+    LeaveGroup,
+    ListGroups,
+    ListGroupsReply,
+    MembershipReply,
+    ReleasePartitions,
+    RemoveMembers,
+    RemoveMembersReply,
+)
+from shmbroker.protocol.messages.offsets import (
+    CommitOffsets,
+    FetchOffsets,
+    FetchOffsetsReply,
+)
+from shmbroker.protocol.messages.topics import (
+    CreatePartitions,
+    CreateTopics,
+    DeleteRecords,
+    DeleteTopics,
+    DescribeTopics,
+    DescribeTopicsReply,
+)
+
+RequestBody = (
+    Hello
+    | AttachProducer
+    | AttachConsumer
+    | InitProducerId
+    | DescribeTopics
+    | CreateTopics
+    | DeleteTopics
+    | CreatePartitions
+    | DeleteRecords
+    | DescribeConfigs
+    | AlterConfigs
+    | CommitOffsets
+    | FetchOffsets
+    | JoinGroup
+    | ReleasePartitions
+    | LeaveGroup
+    | ListGroups
+    | DescribeGroups
+    | DeleteGroups
+    | DeleteGroupOffsets
+    | RemoveMembers
+    | DescribeCluster
+    | DescribeDaemon
+)
+
+ResponseBody = (
+    Failure
+    | HelloReply
+    | AttachReply
+    | InitProducerIdReply
+    | DescribeTopicsReply
+    | OutcomesReply
+    | PartitionOutcomesReply
+    | DescribeConfigsReply
+    | FetchOffsetsReply
+    | MembershipReply
+    | GroupAssignment
+    | GroupFenced
+    | ListGroupsReply
+    | DescribeGroupsReply
+    | RemoveMembersReply
+    | DescribeClusterReply
+    | DescribeDaemonReply
+)
+
+
+class Request(msgspec.Struct, array_like=True, frozen=True):
+    correlation_id: int
+    body: RequestBody
+
+
+class Response(msgspec.Struct, array_like=True, frozen=True):
+    correlation_id: int
+    body: ResponseBody

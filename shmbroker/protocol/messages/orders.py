@@ -1,0 +1,120 @@
+"""What the main process and a broker process say to each other on their private socket pair."""
+
+from __future__ import annotations
+
+import msgspec
+
+from shmbroker.errors import ErrorCode
+from shmbroker.protocol.messages.base import Message
+
+
+class LogConfig(msgspec.Struct, frozen=True):
+    """The topic's settings that the append loop obeys; names are the topic config keys."""
+
+    segment_bytes: int
+    segment_ms: int
+    max_message_bytes: int
+    flush_on_ack: bool
+    message_timestamp_type: str
+    """``CreateTime`` or ``LogAppendTime``."""
+    message_timestamp_before_max_ms: int
+    message_timestamp_after_max_ms: int
+    compression_type: str
+    min_insync_replicas: int
+    index_interval_bytes: int
+
+
+class OpenPartition(Message):
+    """Open (or create) a partition's log and publish its figures in the table. Answered by PartitionOpened."""
+
+    slot: int
+    topic: str
+    partition: int
+    directory: str
+    leader_epoch: int
+    config: LogConfig
+
+
+class ReconfigurePartition(Message):
+    slot: int
+    config: LogConfig
+
+
+class ClosePartition(Message):
+    """Close the log and forget the slot; with ``delete``, remove its folder."""
+
+    slot: int
+    delete: bool
+
+
+class AdvanceLogStart(Message):
+    """Delete records: move the log start of ``slot`` to ``offset`` (-1: high watermark)."""
+
+    slot: int
+    offset: int
+
+
+class AttachSession(Message):
+    """Carries [region memfd, the client's bell to ring]."""
+
+    session_id: int
+    counters_entry: int
+    """The session's entry in the counters file."""
+    pid: int
+
+
+class DetachSession(Message):
+    """The client is gone: append what it published completely, then drop its region."""
+
+    session_id: int
+
+
+class StopBroker(Message):
+    """Flush and seal nothing half done, close all logs, exit 0."""
+
+
+class BrokerReply(Message):
+    """Answer to each of the above; ``offset`` is the new log start for AdvanceLogStart."""
+
+    code: ErrorCode = ErrorCode.NO_ERROR
+    message: str = ""
+    offset: int = -1
+
+
+class SessionFaulted(Message):
+    """Event: the client broke the ring's rules and was detached. The main process closes its connection."""
+
+    session_id: int
+    reason: str
+
+
+class PartitionFaulted(Message):
+    """Event: the partition's log cannot be read or written; requests to it fail with KAFKA_STORAGE_ERROR."""
+
+    slot: int
+    reason: str
+
+
+BrokerCommandBody = (
+    OpenPartition
+    | ReconfigurePartition
+    | ClosePartition
+    | AdvanceLogStart
+    | AttachSession
+    | DetachSession
+    | StopBroker
+)
+
+BrokerEventBody = BrokerReply | SessionFaulted | PartitionFaulted
+
+
+class BrokerCommand(msgspec.Struct, array_like=True, frozen=True):
+    correlation_id: int
+    body: BrokerCommandBody
+
+
+class BrokerEvent(msgspec.Struct, array_like=True, frozen=True):
+    """``correlation_id`` is -1 for events that answer nothing."""
+
+    correlation_id: int
+    body: BrokerEventBody
