@@ -13,6 +13,9 @@ LATENCY_RECORDS = 320
 SIZES = {"100B": 100, "1KiB": 1024}
 SCALED = "shmbroker-acks1"
 """The backend whose cost is followed from few partitions and clients to many."""
+CLIENT_RECORDS = 100_000
+"""At least so many for each producer while the number of clients grows: what a process does once, such as touching its memory
+for the first time, would pass for what records cost."""
 CLIENT_PARTITIONS = 32
 """Constant while the number of clients grows, so that only the clients change."""
 
@@ -32,6 +35,8 @@ class Case:
     kind: Kind
     backend: Backend
     work: Workload
+    least_records: int = 0
+    """However fast the machine is."""
 
     @property
     def key(self) -> str:
@@ -111,6 +116,7 @@ def _clients(backends: Sequence[Backend], counts: Sequence[int]) -> list[Case]:
             Kind.THROUGHPUT,
             backend,
             Workload(record_bytes=100, producers=count, consumers=count, partitions=CLIENT_PARTITIONS),
+            least_records=CLIENT_RECORDS * count,
         )
         for backend in backends
         if backend.name == SCALED

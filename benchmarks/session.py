@@ -56,7 +56,7 @@ def run_session(
 
 
 def _sized(result: CaseResult, effort: Effort, base: Path, progress: Callable[[str], None]) -> Workload:
-    """The case's work with as many records as this machine handles in the wanted time.
+    """The case's work with as many records as this machine handles in the wanted time, or as the case wants at least.
 
     The short run that finds out is not counted: it also loads programs and libraries into memory for the
     others.
@@ -74,7 +74,8 @@ def _sized(result: CaseResult, effort: Effort, base: Path, progress: Callable[[s
         result.failure = probe.failure
         return case.work
     rate = probe.samples[0].metrics["records_per_s"]
-    return case.work.with_records(_capped(int(rate * effort.seconds), case.work))
+    wanted = max(int(rate * effort.seconds), case.least_records)
+    return case.work.with_records(_capped(wanted, case.work))
 
 
 def _capped(records: int, work: Workload) -> int:

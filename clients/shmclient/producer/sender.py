@@ -46,6 +46,10 @@ BULK_BYTES = 384 * 1024
 """What a busy producer gathers before it deals and packs inline: batches of this size stay in the CPU's L2 cache from
 the join to the copy into the ring."""
 BULK_MAX_ROWS = 2000
+SPREAD_PARTITIONS = 16
+MAX_SPREAD = 16
+"""A topic whose rows are dealt to many partitions gathers a bulk for every 16 of them, up to 16: what a batch costs whatever
+its size, here, in the broker and in the consumer, is shared by more rows then."""
 SINGLE_OVERHEAD_BYTES = 64
 """What the columns of a batch of one record take beside its key, value and headers, generously."""
 
@@ -96,6 +100,8 @@ class Sender:
         )
         self._row_bytes = 100
         """Running guess of a row's size."""
+        self._spread = 1
+        """Bulks worth gathering for the partitions that the last rows were dealt to."""
 
     # --- figures -------------------------------------------------------------------------------------------
 
@@ -248,12 +254,15 @@ class Sender:
         self._note_dealt(topic)
 
     def _note_dealt(self, topic: TopicQueue) -> None:
+        partitions = 0
         for partition in topic.partitions:
             if partition.fresh_rows:
+                partitions += 1
                 self.backlog.waiting_rows += partition.fresh_rows
                 self.backlog.weight += partition.fresh_bytes
                 partition.fresh_rows = partition.fresh_bytes = 0
                 self._active.setdefault(partition)
+        self._spread = max(1, min(partitions // SPREAD_PARTITIONS, MAX_SPREAD))
 
     def _next_threshold(self) -> int:
         """1 while nothing waits: the next record is looked at at once, though it may have to wait then."""
@@ -262,7 +271,7 @@ class Sender:
     def _bulk_rows(self) -> int:
         """Rows of a topic that make a batch worth packing while others are under way."""
         # Rows that are not dealt yet weigh nothing so far: there may be as many as fit in at their largest.
-        bulk = min(BULK_MAX_ROWS, max(16, BULK_BYTES // max(1, self._row_bytes)))
+        bulk = self._spread * min(BULK_MAX_ROWS, max(16, BULK_BYTES // max(1, self._row_bytes)))
         return max(1, min(bulk, self.backlog.unweighed_rows()))
 
     # --- sending -------------------------------------------------------------------------------------------
