@@ -150,9 +150,11 @@ class Broker:
             self._admin = self.admin_api.AdminClient(self.conf())
         return self._admin
 
-    def topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
-        """Create a topic with a new name and wait until it is there."""
-        name = unique("topic")
+    def topic(
+        self, partitions: int = 1, config: Mapping[str, str] | None = None, name: str | None = None
+    ) -> str:
+        """Create a topic, with a new name if none is given, and wait until it is there."""
+        name = name or unique("topic")
         new = self.admin_api.NewTopic(name, partitions, 1, config=dict(config or {}))
         self.admin.create_topics([new])[name].result(REQUEST_TIMEOUT_S)
         return name
