@@ -36,8 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _is_repetition(item: pytest.Item) -> bool:
     given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    if given.get("backend") == "shm" and item.path.name.startswith("test_group_"):
-        return True  # it has no groups yet
     return given.get("backend") == "bridge" and given.get("protocol", "eager") != "eager"
 
 

@@ -85,14 +85,15 @@ def test_on_commit_hears_that_a_stranger_was_refused(broker: Broker, topic: str)
     broker.is_error(partition.error, "UNKNOWN_MEMBER_ID")
 
 
-def test_a_member_commits_partitions_that_it_does_not_own(broker: Broker, topic: str) -> None:
+@pytest.mark.parametrize("protocol", ["eager", "consumer"])
+def test_a_member_commits_partitions_that_it_does_not_own(broker: Broker, topic: str, protocol: str) -> None:
     other = broker.topic(2)
     group = unique("group")
-    consumer = member(broker, [topic], group=group)
+    consumer = member(broker, [topic], group=group, protocol=protocol)
     wait_owned([consumer], 2)
     offsets = [broker.api.TopicPartition(other, 0, 1)]
     if broker.differs("commit-not-owned"):
-        with broker.refuses("STALE_MEMBER_EPOCH"):
+        with broker.refuses("STALE_MEMBER_EPOCH" if protocol == "consumer" else "ILLEGAL_GENERATION"):
             consumer.commit(offsets=offsets, asynchronous=False)
         assert committed(broker, group, other) == [-1, -1]
     else:

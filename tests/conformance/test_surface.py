@@ -23,10 +23,6 @@ LIBRDKAFKA = "names the C library or its helpers"
 REGISTRY = "belongs to the schema registry"
 
 MISSING = {
-    "Consumer.consumer_group_metadata": TRANSACTIONS,
-    "Consumer.memberid": GROUPS,
-    "Consumer.subscribe": GROUPS,
-    "Consumer.unsubscribe": GROUPS,
     "Consumer.set_sasl_credentials": SECURITY,
     "Producer.abort_transaction": TRANSACTIONS,
     "Producer.begin_transaction": TRANSACTIONS,

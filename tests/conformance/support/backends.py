@@ -25,6 +25,13 @@ REQUEST_TIMEOUT_S = 20.0
 ON_KAFKA = ("kafka", "bridge")
 """The backends whose broker is Apache Kafka: through confluent_kafka, and through shmclient."""
 
+SHORT_SESSIONS = {
+    "group.min.session.timeout.ms": "500",
+    "group.consumer.session.timeout.ms": "1000",
+    "group.consumer.heartbeat.interval.ms": "100",
+}
+"""Of every broker: members that stall are to be missed soon."""
+
 _serial = itertools.count()
 
 
@@ -48,9 +55,9 @@ def start(backend: str, config: Mapping[str, str]) -> AbstractContextManager[Any
         reason = kafka_missing()
         if reason:
             skip_or_fail(reason)
-        return kafka_node.KafkaNode(dict(config))
+        return kafka_node.KafkaNode(SHORT_SESSIONS | dict(config))
     testing = importlib.import_module("shmclient.testing")
-    embedded: AbstractContextManager[Any] = testing.EmbeddedBroker(config=dict(config))
+    embedded: AbstractContextManager[Any] = testing.EmbeddedBroker(config=SHORT_SESSIONS | dict(config))
     return embedded
 
 

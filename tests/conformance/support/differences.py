@@ -64,7 +64,8 @@ TABLE = (
     Difference(
         "commit-not-owned",
         kafka="a member commits for any partition, owned or not",
-        shm="a member commits for what it owns; the rest is refused with STALE_MEMBER_EPOCH",
+        shm="a member commits for what it owns; the rest is refused with ILLEGAL_GENERATION, or STALE_MEMBER_EPOCH"
+        " (`group.protocol=consumer`)",
         why="another member may own the partition and be ahead: committed offsets never move back by themselves",
         bridge=False,
     ),
