@@ -41,10 +41,10 @@ class Heartbeat:
         self._attachment = None
         self._wake.set()
 
-    def beat(self) -> float | None:
-        """Stamp; returns when to do so again, in seconds, or None when it is over."""
+    def beat(self, wake: threading.Event) -> float | None:
+        """Stamp; returns when to do so again, in seconds, or None when it is over for the thread that sleeps on ``wake``."""
         attachment = self._attachment
-        if self._is_over or attachment is None:
+        if self._is_over or attachment is None or wake is not self._wake:
             return None
         attachment.stamp_heartbeat(time.monotonic())
         return self._interval_s
@@ -56,7 +56,7 @@ class Heartbeat:
 def _run(reference: weakref.ref[Heartbeat], wake: threading.Event) -> None:
     while True:
         heartbeat = reference()
-        interval_s = None if heartbeat is None else heartbeat.beat()
+        interval_s = None if heartbeat is None else heartbeat.beat(wake)
         del heartbeat
         if interval_s is None:
             return
