@@ -2,8 +2,8 @@
 
 usage: chaos_member.py ADDRESS TOPIC GROUP NAME LEDGER
 
-GROUP is also the style of its members: ``auto`` commits automatically and polls, in an incremental group; ``sync`` is static, under
-NAME, consumes lists and commits each before the next; ``eager`` has callbacks that hear of everything, and reads batches.
+GROUP is also the style of its members: ``auto`` commits automatically and polls, in an incremental group; ``sync`` is static,
+under NAME, consumes lists and commits each before the next; ``eager`` has callbacks that hear of everything, and reads batches.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ class Member:
 
     def commit(self) -> None:
         began = time.monotonic_ns()
-        with contextlib.suppress(KafkaException):  # nothing to commit, no daemon, or fenced: read again by somebody
+        with contextlib.suppress(
+            KafkaException
+        ):  # nothing to commit, no daemon, or fenced: read again by somebody
             self.committed(None, self.consumer.commit(asynchronous=False) or [], began)
 
     def stop(self, *_: object) -> None:

@@ -8,9 +8,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from systemkit.ledgers import Log, whole_entries
-
 from chaos_records import COMMITTED, EVENT, READ, STARTED
+
+from systemkit.ledgers import Log, whole_entries
 
 
 class Event(NamedTuple):
@@ -66,7 +66,9 @@ class GroupLedgers:
             seen[stay.partition].update(stay.offsets)
         for partition, records in self._log.items():
             lost = set(range(len(records))) - seen[partition]
-            assert not lost, f"[{partition}]: {len(lost)} records were given to nobody, the first is {min(lost)}"
+            assert not lost, (
+                f"[{partition}]: {len(lost)} records were given to nobody, the first is {min(lost)}"
+            )
 
     def check_stays_are_whole(self) -> None:
         """Who has a partition gets record after record."""
