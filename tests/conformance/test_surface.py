@@ -15,7 +15,6 @@ from support.backends import skip_or_fail
 
 MODULES = ["", "admin", "serialization", "error"]
 
-GROUPS = "consumer groups are not there yet"
 TRANSACTIONS = "transactions are not there yet"
 SECURITY = "who may do what is the file system's business on one host"
 SHARE = "share groups are out of scope"
@@ -23,10 +22,6 @@ LIBRDKAFKA = "names the C library or its helpers"
 REGISTRY = "belongs to the schema registry"
 
 MISSING = {
-    "Consumer.consumer_group_metadata": TRANSACTIONS,
-    "Consumer.memberid": GROUPS,
-    "Consumer.subscribe": GROUPS,
-    "Consumer.unsubscribe": GROUPS,
     "Consumer.set_sasl_credentials": SECURITY,
     "Producer.abort_transaction": TRANSACTIONS,
     "Producer.begin_transaction": TRANSACTIONS,
@@ -59,12 +54,6 @@ MISSING = {
     "admin.AdminClient.delete_acls": SECURITY,
     "admin.AdminClient.describe_acls": SECURITY,
     "admin.AdminClient.describe_user_scram_credentials": SECURITY,
-    "admin.AdminClient.alter_consumer_group_offsets": GROUPS,
-    "admin.AdminClient.delete_consumer_groups": GROUPS,
-    "admin.AdminClient.describe_consumer_groups": GROUPS,
-    "admin.AdminClient.list_consumer_group_offsets": GROUPS,
-    "admin.AdminClient.list_consumer_groups": GROUPS,
-    "admin.AdminClient.list_groups": GROUPS,
     "admin.AdminClient.elect_leaders": "one broker leads all partitions",
     "serialization.DeserializerBuilder": REGISTRY,
     "serialization.SerializerBuilder": REGISTRY,

@@ -8,6 +8,7 @@ from shmclient.admin.groups import (
     ListConsumerGroupsResult,
     MemberAssignment,
     MemberDescription,
+    MemberToRemove,
 )
 from shmclient.admin.offsets import DeletedRecords, ListOffsetsResultInfo, OffsetSpec
 from shmclient.admin.resources import (
@@ -79,6 +80,7 @@ __all__ = [
     "ListOffsetsResultInfo",
     "MemberAssignment",
     "MemberDescription",
+    "MemberToRemove",
     "NewPartitions",
     "NewTopic",
     "OffsetSpec",

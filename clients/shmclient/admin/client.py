@@ -1,11 +1,11 @@
-"""`AdminClient`: topics, configurations, offsets and the cluster, with confluent_kafka's calls."""
+"""`AdminClient`: topics, configurations, offsets, groups and the cluster, with confluent_kafka's calls."""
 
 from __future__ import annotations
 
 import queue
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,32 +13,30 @@ from typing import Any, TypeVar
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
 from shmclient.admin import checks, replies, requests
+from shmclient.admin.asking import WAITING_FOR_CONTROLLER
 from shmclient.admin.cluster import DescribeClusterResult
-from shmclient.admin.futures import raiser, refused_futures, running_future, settle
+from shmclient.admin.futures import refused_futures
+from shmclient.admin.group_calls import GroupCalls
 from shmclient.admin.offsets import DeletedRecords, ListOffsetsResultInfo, OffsetSpec
 from shmclient.admin.resources import ConfigEntry, ConfigResource
 from shmclient.admin.topics import NewPartitions, NewTopic, TopicDescription
-from shmclient.admin.worker import Worker
 from shmclient.config import merge_arguments, parse_config
-from shmclient.connection import Connection
 from shmclient.connection.selection import hand_over
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
-from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata, timed_out
+from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
 from shmclient.metadata.offset_lookup import NO_LEADER_TEXT, describe_partitions, look_up_offset
-from shmclient.statistics import Statistics
 from shmclient.topic_partition import TopicPartition
 from shmclient.types import IsolationLevel, TopicCollection
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_WAITING_FOR_CONTROLLER = "Failed while waiting for controller"
 _WAITING_FOR_LEADERS = "Failed to query partition leaders"
 
 
-class AdminClient:
+class AdminClient(GroupCalls):
     """Administers a daemon. Constructing one needs no daemon; a request waits for one until it times out.
 
     Calls return at once: a dict of futures, one for each topic, resource or partition named, whose
@@ -55,17 +53,7 @@ class AdminClient:
         given = merge_arguments((conf,), kwargs)
         if hand_over(self, "admin", given):
             return
-        self._config = parse_config(given, "admin")
-        self._connection = Connection(
-            self._config.bootstrap_servers, self._config.client_id, self._config.socket_timeout_ms / 1000
-        )
-        self._worker = Worker(f"shmclient-admin-{id(self):x}")
-        self._events: queue.SimpleQueue[tuple[Callable[..., Any], Any]] = queue.SimpleQueue()
-        """Callbacks to be called by :meth:`poll`, each with its argument."""
-        self._statistics = Statistics(self._config, self._connection)
-        self._unanswered = 0
-        self._is_connected = True
-        self._is_closed = False
+        self._open(parse_config(given, "admin"))
 
     # --- life ----------------------------------------------------------------------------------------------
 
@@ -128,7 +116,7 @@ class AdminClient:
         specs = [requests.topic_spec(topic) for topic in checks.new_topics(new_topics)]
         request = m.CreateTopics(specs, checks.flag("validate_only", validate_only))
         names = [spec.name for spec in specs]
-        return self._change(names, names, request, operation_timeout, request_timeout)
+        return self._change(names, request, operation_timeout, request_timeout)
 
     def delete_topics(
         self,
@@ -139,7 +127,7 @@ class AdminClient:
     ) -> dict[str, Future[None]]:
         """Delete topics with all their records and the offsets that groups have committed in them."""
         names = checks.topic_names(topics)
-        return self._change(names, names, m.DeleteTopics(names), operation_timeout, request_timeout)
+        return self._change(names, m.DeleteTopics(names), operation_timeout, request_timeout)
 
     def create_partitions(
         self,
@@ -153,7 +141,7 @@ class AdminClient:
         specs = [requests.partitions_spec(item) for item in checks.new_partitions(new_partitions)]
         request = m.CreatePartitions(specs, checks.flag("validate_only", validate_only))
         names = [spec.topic for spec in specs]
-        return self._change(names, names, request, operation_timeout, request_timeout)
+        return self._change(names, request, operation_timeout, request_timeout)
 
     def describe_topics(
         self,
@@ -179,7 +167,7 @@ class AdminClient:
                 for info in reply.topics
             }
 
-        return self._ask(names, run, request_timeout, _WAITING_FOR_CONTROLLER)
+        return self._ask(names, run, request_timeout, WAITING_FOR_CONTROLLER)
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
         """The cluster and one topic, or all of them. Asking for an unknown topic creates it where the daemon
@@ -215,7 +203,7 @@ class AdminClient:
                 for resource, description in zip(wanted, reply.descriptions, strict=True)
             }
 
-        return self._ask(wanted, run, request_timeout, _WAITING_FOR_CONTROLLER)
+        return self._ask(wanted, run, request_timeout, WAITING_FOR_CONTROLLER)
 
     def alter_configs(
         self,
@@ -234,7 +222,7 @@ class AdminClient:
         wanted = checks.resources(resources)
         alterations = [requests.replacing_alteration(resource) for resource in wanted]
         request = m.AlterConfigs(alterations, True, checks.flag("validate_only", validate_only))
-        return self._change(wanted, [resource.name for resource in wanted], request, None, request_timeout)
+        return self._change(wanted, request, None, request_timeout)
 
     def incremental_alter_configs(
         self,
@@ -256,7 +244,7 @@ class AdminClient:
             if len(set(keys)) != len(keys):
                 refusal = KafkaException(KafkaError(KafkaError._INVALID_ARG, "Duplicate ConfigEntry found"))
                 return refused_futures(wanted, refusal)
-        return self._change(wanted, [resource.name for resource in wanted], request, None, request_timeout)
+        return self._change(wanted, request, None, request_timeout)
 
     # --- records and offsets -------------------------------------------------------------------------------
 
@@ -328,7 +316,7 @@ class AdminClient:
             )
             return {"": lambda: replies.cluster_description(reply, with_operations)}
 
-        return self._ask([""], run, request_timeout, _WAITING_FOR_CONTROLLER)[""]
+        return self._ask([""], run, request_timeout, WAITING_FOR_CONTROLLER)[""]
 
     def cluster_id(self, timeout: float = -1) -> str:
         """The cluster's id.
@@ -340,92 +328,6 @@ class AdminClient:
             raise RuntimeError("Handle has been closed")
         timeout_s = checks.timeout_s("timeout", timeout, -1, lowest_ms=-1000)
         return fetch_cluster_id(self._connection, timeout_s)
-
-    # --- inside --------------------------------------------------------------------------------------------
-
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise RuntimeError("AdminClient has been closed")
-
-    def _change(
-        self,
-        keys: Iterable[K],
-        names: list[str],
-        request: m.CreateTopics | m.DeleteTopics | m.CreatePartitions | m.AlterConfigs,
-        operation_timeout: float | None,
-        request_timeout: float | None,
-    ) -> dict[K, Future[None]]:
-        """Send a request that is answered with one outcome for each of ``names``."""
-        checks.timeout_s("operation_timeout", operation_timeout, 0.0, lowest_ms=-1)
-        keys = list(keys)
-
-        def run(deadline: Deadline) -> dict[K, Callable[[], None]]:
-            reply = self._connection.request(request, m.OutcomesReply, deadline.remaining_s())
-            return {
-                key: lambda outcome=outcome: replies.raise_on_error(outcome.code, outcome.message)  # type: ignore[misc]
-                for key, outcome in zip(keys, reply.outcomes, strict=True)
-            }
-
-        return self._ask(keys, run, request_timeout, _WAITING_FOR_CONTROLLER)
-
-    def _ask(
-        self,
-        keys: Iterable[K],
-        run: Callable[[Deadline], dict[K, Callable[[], V]]],
-        request_timeout: float | None,
-        waiting: str,
-    ) -> dict[K, Future[V]]:
-        """Run ``run`` on the worker. It returns, for each key, what gives its value or raises its refusal."""
-        timeout_s = checks.timeout_s("request_timeout", request_timeout, self._connection.request_timeout_s)
-        self._check_open()
-        futures: dict[K, Future[V]] = {key: running_future() for key in keys}
-        if not futures:
-            return futures
-        deadline = Deadline(timeout_s)
-
-        def job() -> None:
-            try:
-                results = run(deadline)
-                self._is_connected = True
-            except KafkaException as error:
-                self._notice_failure(error)
-                results = dict.fromkeys(futures, raiser(timed_out(error, waiting)))
-            except Exception as error:  # a bug must reach the caller, not kill the worker
-                results = dict.fromkeys(futures, raiser(error))
-            self._unanswered -= 1
-            for key, future in futures.items():
-                settle(future, results[key])
-
-        self._unanswered += 1
-        self._worker.submit(job)
-        return futures
-
-    # --- error_cb ------------------------------------------------------------------------------------------
-
-    def _notice_connection(self) -> None:
-        """Look whether a daemon is there, so that ``error_cb`` hears of it without a request."""
-        if not self._connection.check():
-            try:
-                self._connection.request(m.DescribeCluster(), m.DescribeClusterReply, 0.0)
-                self._is_connected = True
-            except KafkaException as error:
-                self._notice_failure(error)
-
-    def _notice_failure(self, error: KafkaException) -> None:
-        """Tell ``error_cb`` once for each time the daemon goes away."""
-        cause: KafkaError = error.args[0]
-        if cause.code() != KafkaError._TRANSPORT or not self._is_connected:
-            return
-        self._is_connected = False
-        callback = self._config.error_cb
-        if callback is not None:
-            self._events.put((callback, cause))
-            self._events.put((callback, KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")))
-
-    def _tell_statistics(self) -> None:
-        callback = self._config.stats_cb
-        if callback is not None and time.monotonic() >= self._statistics.due_at:
-            self._events.put((callback, self._statistics.take({})))
 
 
 def _deleted(outcome: m.PartitionOutcome) -> DeletedRecords:

@@ -64,6 +64,19 @@ class MemberDescription:
         self.group_instance_id = group_instance_id
 
 
+class MemberToRemove:
+    """A static member by its `group_instance_id`, or any one by its `member_id`.
+
+    Raises ValueError for none of them, or both.
+    """
+
+    def __init__(self, group_instance_id: str | None = None, *, member_id: str | None = None) -> None:
+        if bool(group_instance_id) == bool(member_id):
+            raise ValueError("expected either group_instance_id or member_id")
+        self.group_instance_id = group_instance_id
+        self.member_id = member_id
+
+
 class ConsumerGroupDescription:
     """What `AdminClient.describe_consumer_groups` tells about one group."""
 

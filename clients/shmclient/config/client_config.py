@@ -40,7 +40,6 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True):
     # every client
     bootstrap_servers: str | None
     client_id: str
-    client_rack: str | None
     message_max_bytes: int
     socket_timeout_ms: int
     retry_backoff_ms: int

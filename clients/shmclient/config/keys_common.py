@@ -26,8 +26,7 @@ KEYS: tuple[Key, ...] = (
     text(
         "client.rack",
         "The rack this client counts itself to; reported to the group coordinator.",
-        effect="honoured",
-        note="Not used before there are consumer groups.",
+        note="One host is one rack.",
     ),
     integer(
         "message.max.bytes",

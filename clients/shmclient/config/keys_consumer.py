@@ -6,8 +6,6 @@ from shmclient.config.key import INT32_MAX, Key, choice, flag, function, integer
 
 _NO_PREFETCH = "The log is read in place; there is no queue of fetched records."
 
-NO_GROUPS_YET = "Not used before there are consumer groups."
-
 KEYS: tuple[Key, ...] = (
     text(
         "group.id",
@@ -21,7 +19,6 @@ KEYS: tuple[Key, ...] = (
         "`session.timeout.ms`.",
         clients="C",
         effect="honoured",
-        note=NO_GROUPS_YET,
     ),
     choice(
         "auto.offset.reset",
@@ -127,7 +124,6 @@ KEYS: tuple[Key, ...] = (
         "How long the application may go without polling before its partitions are given to others.",
         clients="C",
         effect="honoured",
-        note=NO_GROUPS_YET,
     ),
     integer(
         "session.timeout.ms",
@@ -137,7 +133,6 @@ KEYS: tuple[Key, ...] = (
         "How long a member may stay silent before it is removed; a process that dies is noticed at once.",
         clients="C",
         effect="honoured",
-        note=NO_GROUPS_YET,
     ),
     integer(
         "heartbeat.interval.ms",
@@ -147,7 +142,7 @@ KEYS: tuple[Key, ...] = (
         "How often a member tells the coordinator that it lives.",
         clients="C",
         effect="honoured",
-        note=NO_GROUPS_YET,
+        note="A store to shared memory. The daemon may ask for it more often.",
     ),
     Key(
         name="partition.assignment.strategy",
@@ -158,7 +153,8 @@ KEYS: tuple[Key, ...] = (
         clients="C",
         choices=("range", "roundrobin", "cooperative-sticky"),
         effect="honoured",
-        note=NO_GROUPS_YET,
+        note="The daemon assigns, by the first that all members offer. Groups rebalance incrementally whatever it is; "
+        "with an eager one, callbacks are called as in an eager protocol: all revoked, all assigned.",
     ),
     choice(
         "group.protocol",
@@ -167,14 +163,12 @@ KEYS: tuple[Key, ...] = (
         "Which membership protocol to speak: `consumer` is KIP-848's, where the coordinator assigns.",
         clients="C",
         effect="honoured",
-        note=NO_GROUPS_YET,
     ),
     text(
         "group.remote.assignor",
         "The coordinator's assignor for `group.protocol=consumer`; left out, the coordinator chooses.",
         clients="C",
         effect="honoured",
-        note=NO_GROUPS_YET,
     ),
     function(
         "on_commit",

@@ -11,7 +11,7 @@ from shmbroker.protocol.messages import AttachConsumer, AttachProducer, AttachRe
 from shmbroker.shm.completions import CompletionReader
 from shmbroker.shm.region import map_session_fd
 from shmbroker.shm.ring import RingWriter
-from shmbroker.shm.session import WAITING_WORD, SessionLayout, read_header
+from shmbroker.shm.session import HEARTBEAT_WORD, LAST_POLL_WORD, WAITING_WORD, SessionLayout, read_header
 from shmbroker.shm.table import PartitionTable
 from shmbroker.shm.wakeup import Bell, Sleeper, ring
 from shmclient.connection.connection import Connection
@@ -91,7 +91,7 @@ class ProducerAttachment(_Attachment):
 
 
 class ConsumerAttachment(_Attachment):
-    """A wake-up word and the partitions it is for."""
+    """A wake-up word and the partitions it is for; for a member of a group also its signs of life."""
 
     def __init__(self, connection: Connection, region_fd: int, eventfd: int) -> None:
         super().__init__(connection, region_fd, eventfd)
@@ -107,6 +107,14 @@ class ConsumerAttachment(_Attachment):
         for slot in slots:
             bitmap[slot >> 3] |= 1 << (slot & 7)
         self._interest[:] = bitmap
+
+    def stamp_heartbeat(self, now: float) -> None:
+        """Say that this process lives; ``now``: of the monotonic clock. Any thread may, also when the region was closed."""
+        self._words[HEARTBEAT_WORD] = int(now * 1000)
+
+    def stamp_poll(self, now: float) -> None:
+        """Say that the application asks for records."""
+        self._words[LAST_POLL_WORD] = int(now * 1000)
 
 
 def attach_producer(connection: Connection, ring_bytes: int, timeout_s: float) -> ProducerAttachment:

@@ -29,14 +29,18 @@ _LATEST = frozenset({"largest", "latest", "end"})
 
 
 class Fetcher:
-    """The partitions of one consumer. ``committed_offset(partition)`` asks for the group's offset, OFFSET_INVALID without."""
+    """The partitions of one consumer. ``committed_offsets(partitions)`` asks for the group's offsets, OFFSET_INVALID for
+    none."""
 
     def __init__(
-        self, config: ClientConfig, link: Link, committed_offset: Callable[[AssignedPartition], int]
+        self,
+        config: ClientConfig,
+        link: Link,
+        committed_offsets: Callable[[list[AssignedPartition]], list[int]],
     ) -> None:
         self._config = config
         self._link = link
-        self._committed_offset = committed_offset
+        self._committed_offsets = committed_offsets
         self._read_bytes = max(1, min(READ_BYTES, config.max_partition_fetch_bytes, config.fetch_max_bytes))
         self.partitions: dict[tuple[str, int], AssignedPartition] = {}
         self._is_paused: dict[tuple[str, int], bool] = {}
@@ -50,9 +54,13 @@ class Fetcher:
     def add(self, partition: AssignedPartition) -> None:
         key = partition.topic, partition.number
         self.partitions[key] = partition
-        partition.is_paused = self._is_paused.setdefault(key, False)
+        partition.is_paused = self.know(key)
         self._turns.append(partition)
         self._locate_at = 0.0
+
+    def know(self, key: tuple[str, int]) -> bool:
+        """Let a partition be paused from now on; whether it is."""
+        return self._is_paused.setdefault(key, False)
 
     def remove(self, key: tuple[str, int]) -> None:
         partition = self.partitions.pop(key)
@@ -121,8 +129,7 @@ class Fetcher:
             partition.locate(info, topic_id, table)
             if is_other_log:
                 self._check_position(partition)
-            if partition.position == NOWHERE and not partition.is_halted:
-                self._resolve(partition)
+        self._resolve_all()
         self._located_generation = self._link.generation
 
     def _check_position(self, partition: AssignedPartition) -> None:
@@ -149,21 +156,26 @@ class Fetcher:
         is_committed = self._config.isolation_level == "read_committed"
         return figures.last_stable if is_committed else figures.high_watermark
 
-    def _resolve(self, partition: AssignedPartition) -> None:
-        """Turn the start asked for into a position."""
-        figures = self.figures(partition)
-        if figures.state != PartitionState.ONLINE:
-            self._note_offline(partition, figures)
-            return  # its figures say nothing; looked at again soon
-        start = partition.start
-        if start in (OFFSET_INVALID, OFFSET_STORED):
-            try:
-                start = self._committed_offset(partition)
-            except KafkaException:
-                return  # the daemon went away; asked again with the next look
-            if start == OFFSET_INVALID:
-                self._reset(partition, figures, None)
-                return
+    def _resolve_all(self) -> None:
+        """Turn the starts asked for into positions, where they can be known now."""
+        located = [p for p in self._turns if p.slot >= 0 and p.position == NOWHERE and not p.is_halted]
+        found = [(partition, self.figures(partition)) for partition in located]
+        for partition, figures in found:
+            if figures.state != PartitionState.ONLINE:
+                self._note_offline(partition, figures)  # its figures say nothing; looked at again soon
+        online = [(p, figures) for p, figures in found if figures.state == PartitionState.ONLINE]
+        stored = [p for p, _ in online if p.start in (OFFSET_INVALID, OFFSET_STORED)]
+        try:
+            committed = dict(zip(stored, self._committed_offsets(stored), strict=True))
+        except KafkaException:
+            return  # the daemon went away; asked again with the next look
+        for partition, figures in online:
+            self._resolve(partition, figures, committed.get(partition, partition.start))
+
+    def _resolve(self, partition: AssignedPartition, figures: Figures, start: int) -> None:
+        if start == OFFSET_INVALID:
+            self._reset(partition, figures, None)
+            return
         if start == OFFSET_BEGINNING:
             start = figures.log_start
         elif start == OFFSET_END:

@@ -68,7 +68,7 @@ class Link:
     def sleep(self, slots: list[int], has_news: Callable[[], bool], timeout_s: float) -> None:
         """Sleep until one of ``slots`` has news, the daemon comes or goes, or ``timeout_s`` is over."""
         timeout_s = min(timeout_s, MAX_SLEEP_S)
-        attachment = self._attach()
+        attachment = self.attach()
         if attachment is None:
             time.sleep(min(RECONNECT_S, timeout_s))
             return
@@ -78,9 +78,10 @@ class Link:
         elif attachment.was_rung:
             spin_until(has_news)
 
-    def _attach(self) -> ConsumerAttachment | None:
+    def attach(self) -> ConsumerAttachment | None:
+        """What this client is attached with, attaching anew where need be; None while there is no daemon."""
         attachment, connection = self._attachment, self.connection
-        if attachment is not None and attachment.generation == connection.generation and connection.is_open:
+        if self.is_attached_with(attachment):
             return attachment  # a connection that is lost meanwhile ends the sleep, and is looked at then
         self._detach()
         if not connection.check() and not self.refresh():
@@ -92,6 +93,13 @@ class Link:
         except BrokerError as error:
             self._note_down(KafkaError(error.code, error.message))
         return self._attachment
+
+    def is_attached_with(self, attachment: ConsumerAttachment | None) -> bool:
+        """Whether ``attachment`` is of the connection that stands, as far as anybody noticed."""
+        connection = self.connection
+        return (
+            attachment is not None and attachment.generation == connection.generation and connection.is_open
+        )
 
     def _detach(self) -> None:
         if self._attachment is not None:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol.messages import (
@@ -32,13 +32,29 @@ MAX_POSTED_COMMITS = 32
 """Commits under way at a time: the daemon stores several with one write, and they fit the socket's buffer while it is busy."""
 
 
+class Identity(NamedTuple):
+    """Which member of the group commits, as of which view."""
+
+    member_id: str = ""
+    epoch: int = -1
+    instance_id: str | None = None
+
+
+NOBODY = Identity()
+"""Commits for no member: taken while the group has none."""
+
+
 class PendingCommit:
     """A commit nobody waits for."""
 
-    __slots__ = ("is_posted", "offsets", "partitions")
+    __slots__ = ("identity", "is_posted", "offsets", "partitions")
 
-    def __init__(self, offsets: list[TopicPartition], partitions: list[AssignedPartition]) -> None:
+    def __init__(
+        self, offsets: list[TopicPartition], partitions: list[AssignedPartition], identity: Identity
+    ) -> None:
         self.offsets = offsets
+        self.identity = identity
+        """Of when it was made: a partition may be lost and regained before it is sent."""
         self.partitions = partitions
         """Those that count as committed; no more if it fails."""
         self.is_posted = False
@@ -55,6 +71,8 @@ class Offsets:
         self._pending: deque[PendingCommit] = deque()
         """In the order in which they were made, and in which they reach the daemon: those that were posted come first."""
         self._posted = 0
+        self.identify: Callable[[], Identity] = lambda: NOBODY
+        """Who commits now."""
         self.events: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         """Calls of ``on_commit`` to be made by poll()."""
         self._interval_s = config.auto_commit_interval_ms / 1000
@@ -94,7 +112,7 @@ class Offsets:
         self.settle(deadline)
         try:
             reply = self._connection.request(
-                self._request(real), PartitionOutcomesReply, deadline.remaining_s()
+                self._request(real, self.identify()), PartitionOutcomesReply, deadline.remaining_s()
             )
         except KafkaException as error:
             raise _commit_failed(error.args[0]) from None
@@ -114,7 +132,12 @@ class Offsets:
         while self._pending:
             self._finish(self._pending[0], KafkaError(KafkaError._TIMED_OUT))
 
-    def _request(self, offsets: list[TopicPartition]) -> CommitOffsets:
+    def has_sent_all(self) -> bool:
+        """Whether all commits were made known to the daemon, which carries out what it is sent in that order."""
+        self.run_pending()
+        return self._posted == len(self._pending)
+
+    def _request(self, offsets: list[TopicPartition], identity: Identity) -> CommitOffsets:
         return CommitOffsets(
             self._group,
             [
@@ -127,6 +150,9 @@ class Offsets:
                 )
                 for tp in offsets
             ],
+            identity.member_id,
+            identity.epoch,
+            identity.instance_id,
         )
 
     # --- committing without waiting ------------------------------------------------------------------------
@@ -138,7 +164,7 @@ class Offsets:
             return
         if len(self._pending) == MAX_PENDING_COMMITS and not self._pending[0].is_posted:
             self._pending.popleft()
-        self._pending.append(PendingCommit(real, _note_committed(partitions, real)))
+        self._pending.append(PendingCommit(real, _note_committed(partitions, real), self.identify()))
         self.run_pending()
 
     def run_pending(self) -> None:
@@ -151,7 +177,8 @@ class Offsets:
     def _post(self) -> None:
         for commit in list(self._pending)[self._posted : MAX_POSTED_COMMITS]:
             try:
-                self._connection.post(self._request(commit.offsets), partial(self._note_answer, commit))
+                request = self._request(commit.offsets, commit.identity)
+                self._connection.post(request, partial(self._note_answer, commit))
             except KafkaException:
                 return
             commit.is_posted = True
@@ -232,11 +259,13 @@ class Offsets:
                 )
         return result
 
-    def committed_offset(self, partition: AssignedPartition) -> int:
-        """As :meth:`committed`, for one partition that is being started."""
-        key = TopicPartition(partition.topic, partition.number)
-        partition.committed = self.committed([key], self._request_timeout_s)[0].offset
-        return partition.committed
+    def committed_offsets(self, partitions: list[AssignedPartition]) -> list[int]:
+        """As :meth:`committed`, for partitions that are being started."""
+        keys = [TopicPartition(partition.topic, partition.number) for partition in partitions]
+        found = self.committed(keys, self._request_timeout_s)
+        for partition, tp in zip(partitions, found, strict=True):
+            partition.committed = tp.offset
+        return [tp.offset for tp in found]
 
 
 def _note_committed(

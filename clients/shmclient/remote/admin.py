@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from shmclient.admin.client import AdminClient
+from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata, GroupMetadata
 from shmclient.remote import forks
 from shmclient.remote.configuration import remote_configuration
@@ -83,6 +84,14 @@ class RemoteAdminClient(AdminClient):
             groups: list[GroupMetadata] = ask(self._kafka.list_groups, group, timeout)
         return groups
 
+    def delete_consumer_group_offsets(self, group_id: str, topic_partitions: Any, **_options: Any) -> Any:
+        """Raises: KafkaException _NOT_IMPLEMENTED."""
+        raise _not_there("delete_consumer_group_offsets", "kafka-consumer-groups.sh --delete-offsets")
+
+    def remove_members_from_consumer_group(self, group_id: str, members: Any = None, **_options: Any) -> Any:
+        """Raises: KafkaException _NOT_IMPLEMENTED."""
+        raise _not_there("remove_members_from_consumer_group", "Kafka's Java client")
+
     def cluster_id(self, timeout: float = -1) -> str:
         cluster_id: str = cluster_id_of(self._kafka, timeout)
         return cluster_id
@@ -112,6 +121,11 @@ def _not_done(futures: list[Future[Any]]) -> list[Future[Any]]:
 
 def _drop_answered() -> None:
     _outliving[:] = [(client, futures) for client, futures in _outliving if _not_done(futures)]
+
+
+def _not_there(name: str, instead: str) -> KafkaException:
+    text = f"confluent_kafka's AdminClient has no {name}(): use {instead}"
+    return KafkaException(KafkaError(KafkaError._NOT_IMPLEMENTED, text))
 
 
 @contextmanager

@@ -25,6 +25,13 @@ REQUEST_TIMEOUT_S = 20.0
 ON_KAFKA = ("kafka", "bridge")
 """The backends whose broker is Apache Kafka: through confluent_kafka, and through shmclient."""
 
+SHORT_SESSIONS = {
+    "group.min.session.timeout.ms": "500",
+    "group.consumer.session.timeout.ms": "1000",
+    "group.consumer.heartbeat.interval.ms": "100",
+}
+"""Of every broker: members that stall are to be missed soon."""
+
 _serial = itertools.count()
 
 
@@ -48,9 +55,9 @@ def start(backend: str, config: Mapping[str, str]) -> AbstractContextManager[Any
         reason = kafka_missing()
         if reason:
             skip_or_fail(reason)
-        return kafka_node.KafkaNode(dict(config))
+        return kafka_node.KafkaNode(SHORT_SESSIONS | dict(config))
     testing = importlib.import_module("shmclient.testing")
-    embedded: AbstractContextManager[Any] = testing.EmbeddedBroker(config=dict(config))
+    embedded: AbstractContextManager[Any] = testing.EmbeddedBroker(config=SHORT_SESSIONS | dict(config))
     return embedded
 
 
@@ -150,9 +157,11 @@ class Broker:
             self._admin = self.admin_api.AdminClient(self.conf())
         return self._admin
 
-    def topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
-        """Create a topic with a new name and wait until it is there."""
-        name = unique("topic")
+    def topic(
+        self, partitions: int = 1, config: Mapping[str, str] | None = None, name: str | None = None
+    ) -> str:
+        """Create a topic, with a new name if none is given, and wait until it is there."""
+        name = name or unique("topic")
         new = self.admin_api.NewTopic(name, partitions, 1, config=dict(config or {}))
         self.admin.create_topics([new])[name].result(REQUEST_TIMEOUT_S)
         return name

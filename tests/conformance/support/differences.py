@@ -56,6 +56,20 @@ TABLE = (
         why="codes and names are the contract; a text can help more when it knows there is one host",
     ),
     Difference(
+        "callbacks-none",
+        kafka="`subscribe(topics, on_assign=None)` raises TypeError",
+        shm="a callback that is None is none",
+        why="None is what the documented default of these arguments is",
+    ),
+    Difference(
+        "commit-not-owned",
+        kafka="a member commits for any partition, owned or not",
+        shm="a member commits for what it owns; the rest is refused with ILLEGAL_GENERATION, or STALE_MEMBER_EPOCH"
+        " (`group.protocol=consumer`)",
+        why="another member may own the partition and be ahead: committed offsets never move back by themselves",
+        bridge=False,
+    ),
+    Difference(
         "empty-group-id",
         kafka="`group.id=''` aborts the process",
         shm="ValueError, as for a missing `group.id`",

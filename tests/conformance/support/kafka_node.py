@@ -153,7 +153,7 @@ def die_with_parent() -> None:
 
 
 def default_settings(home: Path, broker_port: int, controller_port: int) -> dict[str, str]:
-    """Kafka's defaults, except for what one node needs and what would only cost time."""
+    """Kafka's defaults, except for what one node needs and what would only cost time (groups hear of changes by heartbeat)."""
     listeners = f"PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}"
     return {
         "process.roles": "broker,controller",
@@ -173,6 +173,8 @@ def default_settings(home: Path, broker_port: int, controller_port: int) -> dict
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
+        "group.consumer.min.session.timeout.ms": "500",
+        "group.consumer.min.heartbeat.interval.ms": "50",
         "num.network.threads": "1",
         "num.io.threads": "2",
         "log.cleaner.dedupe.buffer.size": str(4 * 1024 * 1024),

@@ -46,6 +46,7 @@ from shmclient.admin import (
     OffsetSpec,
     TopicDescription,
 )
+from shmclient.admin.group_calls import GroupCalls
 from shmclient.remote import admin as remote_admin
 from shmclient.remote.admin import RemoteAdminClient
 
@@ -79,7 +80,18 @@ def await_retention(admin: Any, resource: ConfigResource, value: str) -> None:
 
 
 def test_nothing_of_the_local_admin_client_is_left() -> None:
-    assert public(AdminClient) - public(RemoteAdminClient) == STANDS_ON_OTHERS
+    assert (public(AdminClient) | public(GroupCalls)) - public(RemoteAdminClient) == STANDS_ON_OTHERS
+
+
+def test_what_the_library_has_not_says_so(nowhere: dict[str, Any]) -> None:
+    admin = AdminClient(nowhere)
+    for ask in (
+        lambda: admin.delete_consumer_group_offsets("g", [TopicPartition("t", 0)]),
+        lambda: admin.remove_members_from_consumer_group("g"),
+    ):
+        with pytest.raises(KafkaException) as caught:
+            ask()
+        assert caught.value.args[0].code() == KafkaError._NOT_IMPLEMENTED
 
 
 def test_everything_of_the_librarys_admin_client_is_there() -> None:

@@ -1,10 +1,10 @@
 """Produces numbered records until SIGTERM and writes down what was acknowledged.
 
-usage: chaos_producer.py ADDRESS TOPIC PARTITIONS WRITER STYLE LEDGER
+usage: chaos_producer.py ADDRESS TOPIC PARTITIONS WRITER STYLE LEDGER [PAUSE]
 
 A record's value is (writer, lane, number) and filler. Records of a lane go to one partition and are numbered from 0, so a
 loss, a repetition or a swap shows in the log. STYLE is how records are produced: ``acks1`` and ``all`` with a callback for
-each, ``column`` as columns with acks=all, ``fast`` with keys and no callbacks.
+each, ``column`` as columns with acks=all, ``fast`` with keys and no callbacks. PAUSE: seconds between two rounds of 40 records.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ ROUND_PAUSE_S = 0.004
 
 class Writer:
     def __init__(
-        self, address: str, topic: str, partitions: int, writer: int, style: str, ledger: str
+        self, address: str, topic: str, partitions: int, writer: int, style: str, ledger: str, pause_s: float
     ) -> None:
+        self.pause_s = pause_s
         self.producer = Producer(
             {
                 "bootstrap.servers": address,
@@ -87,7 +88,7 @@ class Writer:
                 self.round(turn)
             except BufferError:
                 self.producer.poll(0.05)
-            self.producer.poll(ROUND_PAUSE_S)
+            self.producer.poll(self.pause_s)
             self.write_down()
         left = self.producer.flush(60)
         self.write_down()
@@ -100,8 +101,9 @@ class Writer:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)  # outages are what this is about
-    address, topic, partitions, writer, style, ledger = sys.argv[1:]
-    program = Writer(address, topic, int(partitions), int(writer), style, ledger)
+    address, topic, partitions, writer, style, ledger, *pause = sys.argv[1:]
+    pause_s = float(pause[0]) if pause else ROUND_PAUSE_S
+    program = Writer(address, topic, int(partitions), int(writer), style, ledger, pause_s)
     signal.signal(signal.SIGTERM, program.stop)
     os.write(1, b"up\n")
     program.run()

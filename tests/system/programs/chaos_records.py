@@ -10,3 +10,8 @@ ACK = struct.Struct("<IIQIQ")
 """What a producer was told: writer, lane, number, partition, offset."""
 SEEN = struct.Struct("<IQIIQ")
 """What a consumer was given: partition, offset, writer, lane, number."""
+EVENT = struct.Struct("<IIQQQIIQ")
+"""What happened to a member of a group: kind, partition, when it began and when it was done (monotonic, ns), offset, and of a
+record writer, lane, number."""
+STARTED, READ, COMMITTED = 1, 2, 3
+"""Kinds: the partition was assigned; a record was handed out; an offset was committed and that acknowledged."""

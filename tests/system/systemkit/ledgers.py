@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from shmclient import OFFSET_BEGINNING, Consumer, TopicPartition
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "programs"))
-
 from chaos_records import ACK, RECORD, SEEN
+
+from shmclient import OFFSET_BEGINNING, Consumer, TopicPartition
 
 
 class Entry(NamedTuple):
