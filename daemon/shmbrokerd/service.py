@@ -19,9 +19,11 @@ from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.owner import Owner
+from shmbrokerd.record_times import RecordTimes
 from shmbrokerd.runtime_dir import RuntimeDir
 from shmbrokerd.server.conductor import Conductor, Identity
 from shmbrokerd.server.groups import Groups
+from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.listener import ConnectionLimits, Listener
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import RingLimits, Sessions
@@ -60,6 +62,7 @@ class Service:
         )
         self._sessions = Sessions(self._supervisor, counters, table.slots, limits, timeout_s)
         self._groups = Groups(self._settings, self._journal)
+        self._lag = LagMonitor(config, self._settings, table, RecordTimes(table, data_dir))
         self._conductor = Conductor(
             config,
             _identity(data_dir, runtime_dir, table, counters),
@@ -68,6 +71,7 @@ class Service:
             self._sessions,
             self._supervisor,
             self._groups,
+            self._lag,
             spawner.doorbell_fd,
         )
         self._connection_limits = ConnectionLimits.from_config(config)
@@ -87,7 +91,8 @@ class Service:
         stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._serve())
         coordinating = asyncio.create_task(self._groups.run())
-        tasks = (supervising, serving, coordinating)
+        watching = asyncio.create_task(self._lag.run())
+        tasks = (supervising, serving, coordinating, watching)
         await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
         status = 0
         if not stop.is_set():
@@ -120,6 +125,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._sessions.close_all()
+        self._lag.close()
         await self._journal.close()
         log.info("stopped")
 

@@ -41,6 +41,12 @@ from shmbroker.protocol.messages.groups import (
     RemoveMembers,
     RemoveMembersReply,
 )
+from shmbroker.protocol.messages.lag import (
+    DescribeLag,
+    DescribeLagReply,
+    ForgetLag,
+    ForgetLagReply,
+)
 from shmbroker.protocol.messages.offsets import (
     CommitOffsets,
     FetchOffsets,
@@ -77,6 +83,8 @@ RequestBody = (
     | DeleteGroups
     | DeleteGroupOffsets
     | RemoveMembers
+    | DescribeLag
+    | ForgetLag
     | DescribeCluster
     | DescribeDaemon
 )
@@ -97,6 +105,8 @@ ResponseBody = (
     | ListGroupsReply
     | DescribeGroupsReply
     | RemoveMembersReply
+    | DescribeLagReply
+    | ForgetLagReply
     | DescribeClusterReply
     | DescribeDaemonReply
 )
