@@ -18,6 +18,7 @@ from shmbrokerd.data_dir import DataDir
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.monitor_process import MonitorProcess
 from shmbrokerd.owner import Owner
 from shmbrokerd.record_times import RecordTimes
 from shmbrokerd.runtime_dir import RuntimeDir
@@ -50,6 +51,7 @@ class Service:
         self._runtime_dir = runtime_dir
         self._counters = counters
         self._owner = owner
+        self._monitor = MonitorProcess(config, runtime_dir)
         timeout_s = config.number("broker.request.timeout.ms") / 1000
         store = MetadataStore(data_dir.metadata_path, config.number("metadata.max.bytes"))
         self._journal = Journal(store)
@@ -108,10 +110,12 @@ class Service:
     async def _serve(self) -> None:
         await self._supervisor.wait_ready()
         listener = Listener(self._runtime_dir, self._conductor, self._connection_limits)
+        monitoring = asyncio.create_task(self._monitor.run())
         self._announce()
         try:
             await listener.accept_forever()
         finally:
+            monitoring.cancel()
             listener.close()
             await listener.close_connections()
 
@@ -120,7 +124,7 @@ class Service:
         systemd.notify("STOPPING=1")
         self._groups.stop()
         self._runtime_dir.socket_path.unlink(missing_ok=True)
-        await self._supervisor.stop()
+        await asyncio.gather(self._supervisor.stop(), self._monitor.stop())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -140,6 +144,8 @@ class Service:
             len(state.topics),
             len(state.slots),
         )
+        if self._monitor.address:
+            log.info("serving lag and metrics at %s", self._monitor.address)
         print(f"shmbrokerd ready: bootstrap.servers=shm:{directory} pid={os.getpid()}", flush=True)  # noqa: T201
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=Serving {directory}")
 

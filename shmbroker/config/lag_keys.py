@@ -108,6 +108,21 @@ LAG_KEYS = [
     ),
     # --- who is told ----------------------------------------------------------------------------------------
     ConfigKey(
+        "http.cluster.name",
+        _STRING,
+        "local",
+        "What this daemon is called in the paths of Burrow's HTTP API and in its metrics.",
+    ),
+    ConfigKey(
+        "http.max.connections",
+        _INT,
+        64,
+        "HTTP connections at once; further ones are answered 503.",
+        minimum=1,
+        maximum=10_000,
+        reason="Some scripts and a Prometheus or two; each may hold an answer of some MB in memory.",
+    ),
+    ConfigKey(
         "lag.notify.webhook.url",
         _STRING,
         "",

@@ -16,7 +16,7 @@ from shmbrokerd.broker_link import BrokerLink, BrokerNotice
 from shmbrokerd.controller import configs, producer_ids, topics
 from shmbrokerd.groups import offsets
 from shmbrokerd.journal import Journal
-from shmbrokerd.logs import log
+from shmbrokerd.logs import change_level, current_level, log
 from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
@@ -193,6 +193,8 @@ class Conductor:
                 return self._groups.look_up(body)
             case m.ForgetLag():
                 return self._lag.forget(body)
+            case m.SetLogLevel():
+                return m.LogLevelReply(change_level(body.level) if body.level else current_level())
             case m.DescribeCluster():
                 return self._describe_cluster()
             case m.DescribeDaemon():

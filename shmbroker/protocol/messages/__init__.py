@@ -47,7 +47,9 @@ from shmbroker.protocol.messages.daemon import (
     DescribeClusterReply,
     DescribeDaemon,
     DescribeDaemonReply,
+    LogLevelReply,
     SessionInfo,
+    SetLogLevel,
 )
 from shmbroker.protocol.messages.envelope import (
     Request,
@@ -206,6 +208,7 @@ __all__ = [
     "ListGroups",
     "ListGroupsReply",
     "LogConfig",
+    "LogLevelReply",
     "MemberRef",
     "MembershipReply",
     "Message",
@@ -233,6 +236,7 @@ __all__ = [
     "ResponseBody",
     "SessionFaulted",
     "SessionInfo",
+    "SetLogLevel",
     "StopBroker",
     "TopicInfo",
     "TopicLag",

@@ -24,6 +24,8 @@ from shmbroker.protocol.messages.daemon import (
     DescribeClusterReply,
     DescribeDaemon,
     DescribeDaemonReply,
+    LogLevelReply,
+    SetLogLevel,
 )
 from shmbroker.protocol.messages.groups import (
     DeleteGroupOffsets,
@@ -87,6 +89,7 @@ RequestBody = (
     | ForgetLag
     | DescribeCluster
     | DescribeDaemon
+    | SetLogLevel
 )
 
 ResponseBody = (
@@ -109,6 +112,7 @@ ResponseBody = (
     | ForgetLagReply
     | DescribeClusterReply
     | DescribeDaemonReply
+    | LogLevelReply
 )
 
 
