@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shmbroker.log import reader
 from shmbroker.shm.table import PartitionTable
 from shmbrokerd import record_times
 from shmbrokerd.data_dir import DataDir
@@ -58,7 +59,7 @@ def test_there_is_no_time_after_the_last_record(times: RecordTimes) -> None:
 
 def test_what_is_known_is_told_without_looking(times: RecordTimes, monkeypatch: pytest.MonkeyPatch) -> None:
     assert of(times, 1) == [TIMES_MS[1]]
-    monkeypatch.setattr(record_times, "LogReader", lambda _: pytest.fail("it looked"))
+    monkeypatch.setattr(reader, "LogReader", lambda _: pytest.fail("it looked"))
     assert of(times, 1) == [TIMES_MS[1]]
 
 
