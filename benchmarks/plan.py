@@ -24,6 +24,7 @@ class Kind(StrEnum):
     THROUGHPUT = "throughput"
     LATENCY = "latency"
     REST = "rest"
+    LAG = "lag"
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,21 @@ class Effort:
     """Whether an uncounted run finds how many records that are, or the backend's own guess has to do."""
     partitions: Sequence[int]
     clients: Sequence[int]
+    lag: Sequence[tuple[int, int]]
+    """Groups and partitions."""
 
 
 FULL = Effort(
-    repetitions=5, seconds=1.0, sized=True, partitions=(1, 4, 16, 64, 256), clients=(1, 4, 8, 16, 32)
+    repetitions=5,
+    seconds=1.0,
+    sized=True,
+    partitions=(1, 4, 16, 64, 256),
+    clients=(1, 4, 8, 16, 32),
+    lag=((10, 100), (100, 1000)),
 )
-QUICK = Effort(repetitions=1, seconds=0.3, sized=False, partitions=(4, 256), clients=(4, 32))
+QUICK = Effort(
+    repetitions=1, seconds=0.3, sized=False, partitions=(4, 256), clients=(4, 32), lag=((10, 100),)
+)
 
 
 def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
@@ -70,6 +80,7 @@ def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         *_four_to_four(backends),
         *_partitions(backends, effort.partitions),
         *_clients(backends, effort.clients),
+        *_lag(backends, effort.lag),
         *_rest(backends),
     ]
 
@@ -121,6 +132,22 @@ def _clients(backends: Sequence[Backend], counts: Sequence[int]) -> list[Case]:
         for backend in backends
         if backend.name == SCALED
         for count in counts
+    ]
+
+
+def _lag(backends: Sequence[Backend], counts: Sequence[tuple[int, int]]) -> list[Case]:
+    """Groups that commit in every partition, and are judged."""
+    return [
+        Case(
+            "lag",
+            f"{groups} groups, {partitions} partitions",
+            Kind.LAG,
+            backend,
+            Workload(record_bytes=100, partitions=partitions, consumers=groups),
+        )
+        for backend in backends
+        if backend.name == SCALED
+        for groups, partitions in counts
     ]
 
 

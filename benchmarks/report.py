@@ -27,6 +27,8 @@ def table_of(results: Sequence[CaseResult]) -> Table:
         return _latency_table(results)
     if kind is Kind.REST:
         return _rest_table(results)
+    if kind is Kind.LAG:
+        return _lag_table(results)
     return _throughput_table(results)
 
 
@@ -125,6 +127,34 @@ def _rest_table(results: Sequence[CaseResult]) -> Table:
             table.add_row(result.case.label, "[red]failed[/]")
             continue
         table.add_row(result.case.label, *(f"{figure.median:,.4g}" for figure in figures if figure))
+    return table
+
+
+def _lag_table(results: Sequence[CaseResult]) -> Table:
+    table = _table(
+        "judging groups by their commits",
+        ("", "left"),
+        ("all groups ms", "right"),
+        ("min - max", "right"),
+        ("us / partition", "right"),
+        ("daemon CPU ms", "right"),
+        ("others' p99 ms", "right"),
+        ("commit us / offset", "right"),
+        ("RSS MB", "right"),
+    )
+    names = ("evaluation_us_per_partition", "cpu_ms", "bystander_p99_ms", "commit_us_per_offset", "rss_mb")
+    for result in results:
+        whole = result.summary("evaluation_ms")
+        if whole is None:
+            table.add_row(result.case.label, "[red]failed[/]")
+            continue
+        others = [result.summary(name) for name in names]
+        table.add_row(
+            result.case.label,
+            f"{whole.median:,.1f}",
+            f"{whole.low:,.1f} - {whole.high:,.1f}",
+            *(NOTHING if summary is None else f"{summary.median:,.2f}" for summary in others),
+        )
     return table
 
 

@@ -45,7 +45,7 @@ class Sample:
 
 def run_throughput(backend: Backend, work: Workload, base: Path) -> Sample:
     """Send `work` from one side to the other, as fast as it goes."""
-    with _opened(backend, work, base) as (link, scoreboard):
+    with opened(backend, work, base) as (link, scoreboard):
         if backend.one_process:
             jobs = [Job("both", backend, link, work, 0, scoreboard)]
         else:
@@ -66,7 +66,7 @@ def run_throughput(backend: Backend, work: Workload, base: Path) -> Sample:
 
 def run_latency(backend: Backend, work: Workload, base: Path) -> Sample:
     """Send single records at a low rate and time each until the other process has it."""
-    with _opened(backend, work, base) as (link, scoreboard):
+    with opened(backend, work, base) as (link, scoreboard):
         jobs = [
             Job("receive_stamps", backend, link, work, 0, scoreboard),
             Job("send_stamps", backend, link, work, 0, scoreboard),
@@ -83,7 +83,7 @@ def run_latency(backend: Backend, work: Workload, base: Path) -> Sample:
 def run_rest(backend: Backend, work: Workload, base: Path) -> Sample:
     """Start the server and time its first acknowledgement; start it again, leave it alone, and look at its memory."""
     first_ack_s = _time_first_ack(backend, work, base)
-    with _opened(backend, work, base) as (link, _):
+    with opened(backend, work, base) as (link, _):
         time.sleep(REST_SETTLE_S)
         processes = process_trees(link.server_pids)
         rest = memory(processes)
@@ -104,7 +104,7 @@ def _time_first_ack(backend: Backend, work: Workload, base: Path) -> float:
 
 
 @contextmanager
-def _opened(backend: Backend, work: Workload, base: Path) -> Iterator[tuple[Link, Path]]:
+def opened(backend: Backend, work: Workload, base: Path) -> Iterator[tuple[Link, Path]]:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=base) as name:
         directory = Path(name)
         data = directory / "data"

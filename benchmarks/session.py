@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks.lag import run_lag
 from benchmarks.plan import Case, Effort, Kind
 from benchmarks.runner import RunFailedError, Sample, run_latency, run_rest, run_throughput
 from benchmarks.stats import Summary
@@ -20,6 +21,7 @@ RUNNERS: dict[Kind, Callable[..., Sample]] = {
     Kind.THROUGHPUT: run_throughput,
     Kind.LATENCY: run_latency,
     Kind.REST: run_rest,
+    Kind.LAG: run_lag,
 }
 
 

@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 
+from shmbroker.errors import BrokerError, ErrorCode
+
 LEVELS = ("debug", "info", "warning", "error")
 
 log = logging.getLogger("shmbrokerd")
@@ -56,3 +58,22 @@ def set_up_logging(level: str) -> None:
     log.handlers[:] = [handler]
     log.setLevel(level.upper())
     log.propagate = False
+
+
+def current_level() -> str:
+    return logging.getLevelName(log.level).lower()
+
+
+def change_level(level: str) -> str:
+    """Log from ``level`` on, and return it.
+
+    Raises:
+        BrokerError: INVALID_REQUEST when it is none of LEVELS.
+    """
+    if level not in LEVELS:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST, f"{level[:100]!r} is no log level: use {', '.join(LEVELS)}"
+        )
+    log.setLevel(level.upper())
+    log.log(log.level, "logging from %s on", level)
+    return level

@@ -18,10 +18,13 @@ from shmbrokerd.data_dir import DataDir
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.monitor_process import MonitorProcess
 from shmbrokerd.owner import Owner
+from shmbrokerd.record_times import RecordTimes
 from shmbrokerd.runtime_dir import RuntimeDir
 from shmbrokerd.server.conductor import Conductor, Identity
 from shmbrokerd.server.groups import Groups
+from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.listener import ConnectionLimits, Listener
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import RingLimits, Sessions
@@ -48,6 +51,7 @@ class Service:
         self._runtime_dir = runtime_dir
         self._counters = counters
         self._owner = owner
+        self._monitor = MonitorProcess(config, runtime_dir)
         timeout_s = config.number("broker.request.timeout.ms") / 1000
         store = MetadataStore(data_dir.metadata_path, config.number("metadata.max.bytes"))
         self._journal = Journal(store)
@@ -60,6 +64,7 @@ class Service:
         )
         self._sessions = Sessions(self._supervisor, counters, table.slots, limits, timeout_s)
         self._groups = Groups(self._settings, self._journal)
+        self._lag = LagMonitor(config, self._settings, table, RecordTimes(table, data_dir))
         self._conductor = Conductor(
             config,
             _identity(data_dir, runtime_dir, table, counters),
@@ -68,6 +73,7 @@ class Service:
             self._sessions,
             self._supervisor,
             self._groups,
+            self._lag,
             spawner.doorbell_fd,
         )
         self._connection_limits = ConnectionLimits.from_config(config)
@@ -87,7 +93,8 @@ class Service:
         stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._serve())
         coordinating = asyncio.create_task(self._groups.run())
-        tasks = (supervising, serving, coordinating)
+        watching = asyncio.create_task(self._lag.run())
+        tasks = (supervising, serving, coordinating, watching)
         await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
         status = 0
         if not stop.is_set():
@@ -103,10 +110,12 @@ class Service:
     async def _serve(self) -> None:
         await self._supervisor.wait_ready()
         listener = Listener(self._runtime_dir, self._conductor, self._connection_limits)
+        monitoring = asyncio.create_task(self._monitor.run())
         self._announce()
         try:
             await listener.accept_forever()
         finally:
+            monitoring.cancel()
             listener.close()
             await listener.close_connections()
 
@@ -115,11 +124,12 @@ class Service:
         systemd.notify("STOPPING=1")
         self._groups.stop()
         self._runtime_dir.socket_path.unlink(missing_ok=True)
-        await self._supervisor.stop()
+        await asyncio.gather(self._supervisor.stop(), self._monitor.stop())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._sessions.close_all()
+        self._lag.close()
         await self._journal.close()
         log.info("stopped")
 
@@ -134,6 +144,8 @@ class Service:
             len(state.topics),
             len(state.slots),
         )
+        if self._monitor.address:
+            log.info("serving lag and metrics at %s", self._monitor.address)
         print(f"shmbrokerd ready: bootstrap.servers=shm:{directory} pid={os.getpid()}", flush=True)  # noqa: T201
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=Serving {directory}")
 

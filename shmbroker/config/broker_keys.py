@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from shmbroker.config.group_keys import GROUP_KEYS
 from shmbroker.config.key import INT_MAX, ConfigKey, ValueType
+from shmbroker.config.lag_keys import LAG_KEYS
 from shmbroker.config.topic_keys import MAX_MESSAGE_BYTES_LIMIT, TOPIC_KEYS
 
 _BOOLEAN, _INT, _LONG = ValueType.BOOLEAN, ValueType.INT, ValueType.LONG
@@ -125,6 +126,7 @@ _OWN = [
         reason="512 clients with default rings take 2.1 GiB; a hostile one cannot take all memory.",
     ),
     *GROUP_KEYS,
+    *LAG_KEYS,
     # --- storage --------------------------------------------------------------------------------------------
     ConfigKey(
         "metadata.max.bytes",

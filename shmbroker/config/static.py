@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shmbroker.config.broker_keys import BROKER_KEYS
+from shmbroker.config.http_listen import parse_http_listen
 from shmbroker.config.key import Value, find_key
 from shmbroker.errors import BrokerError, ErrorCode
 
@@ -83,6 +84,7 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 
 
 def _check_together(config: StaticConfig) -> None:
+    parse_http_listen(str(config.value("http.listen")))
     ring, largest = config.number("session.ring.bytes"), config.number("session.ring.max.bytes")
     if ring > largest:
         raise BrokerError(

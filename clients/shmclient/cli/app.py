@@ -13,6 +13,7 @@ from shmclient.cli import (
     configs,
     consume,
     delete_records,
+    lag,
     log,
     offsets,
     perf,
@@ -93,6 +94,7 @@ app.add_typer(configs.app, name="configs")
 app.command("produce")(produce.produce)
 app.command("consume")(consume.consume)
 app.command("offsets")(offsets.offsets)
+app.command("lag")(lag.lag)
 app.command("delete-records")(delete_records.delete_records)
 app.add_typer(perf.app, name="perf")
 app.add_typer(log.app, name="log")

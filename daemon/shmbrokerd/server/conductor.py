@@ -16,12 +16,13 @@ from shmbrokerd.broker_link import BrokerLink, BrokerNotice
 from shmbrokerd.controller import configs, producer_ids, topics
 from shmbrokerd.groups import offsets
 from shmbrokerd.journal import Journal
-from shmbrokerd.logs import log
+from shmbrokerd.logs import change_level, current_level, log
 from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.server.client import Client
 from shmbrokerd.server.groups import Groups
+from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import Session, Sessions
 from shmbrokerd.supervisor import Supervisor
@@ -54,6 +55,7 @@ class Conductor:
         sessions: Sessions,
         supervisor: Supervisor,
         groups: Groups,
+        lag: LagMonitor,
         doorbell_fd: int,
     ) -> None:
         self._config = config
@@ -63,6 +65,7 @@ class Conductor:
         self._sessions = sessions
         self._supervisor = supervisor
         self._groups = groups
+        self._lag = lag
         self._doorbell_fd = doorbell_fd
         self._producer_ids = producer_ids.Block(0, 0)
         self._producer_ids_lock = asyncio.Lock()
@@ -161,13 +164,23 @@ class Conductor:
                 return Answer(await self._delete_records(body))
             case m.AlterConfigs():
                 return Answer(await self._carry_out(configs.alter_configs(self.settings, body)))
-            case m.JoinGroup() | m.ReleasePartitions() | m.LeaveGroup() | m.CommitOffsets():
+            case m.JoinGroup() | m.ReleasePartitions() | m.LeaveGroup():
                 return Answer(await self._groups.handle(client, body))
+            case m.CommitOffsets():
+                return Answer(await self._commit_offsets(client, body))
             case m.DeleteGroups() | m.DeleteGroupOffsets() | m.RemoveMembers():
                 return Answer(await self._groups.handle(client, body))
+            case m.DescribeLag():
+                await self._journal.settled()
+                return Answer(await self._lag.describe(body))
             case _:
                 await self._journal.settled()
                 return Answer(self._look_up(body))
+
+    async def _commit_offsets(self, client: Client, body: m.CommitOffsets) -> m.ResponseBody:
+        reply = await self._groups.handle(client, body)
+        self._lag.committed(body, reply)
+        return reply
 
     def _look_up(self, body: m.RequestBody) -> m.ResponseBody:
         """Requests that change nothing and wait for nobody."""
@@ -178,6 +191,10 @@ class Conductor:
                 return offsets.fetch_offsets(self.settings, body)
             case m.ListGroups() | m.DescribeGroups():
                 return self._groups.look_up(body)
+            case m.ForgetLag():
+                return self._lag.forget(body)
+            case m.SetLogLevel():
+                return m.LogLevelReply(change_level(body.level) if body.level else current_level())
             case m.DescribeCluster():
                 return self._describe_cluster()
             case m.DescribeDaemon():

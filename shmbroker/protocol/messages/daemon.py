@@ -45,3 +45,14 @@ class DescribeDaemonReply(Message):
     topics: int
     partitions: int
     sessions: list[SessionInfo]
+
+
+class SetLogLevel(Message):
+    """Change how much the daemon's main process logs, until it ends; an empty ``level`` only asks. INVALID_REQUEST for what is
+    none of debug, info, warning and error. Answered by LogLevelReply."""
+
+    level: str = ""
+
+
+class LogLevelReply(Message):
+    level: str

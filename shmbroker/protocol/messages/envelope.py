@@ -24,6 +24,8 @@ from shmbroker.protocol.messages.daemon import (
     DescribeClusterReply,
     DescribeDaemon,
     DescribeDaemonReply,
+    LogLevelReply,
+    SetLogLevel,
 )
 from shmbroker.protocol.messages.groups import (
     DeleteGroupOffsets,
@@ -40,6 +42,12 @@ from shmbroker.protocol.messages.groups import (
     ReleasePartitions,
     RemoveMembers,
     RemoveMembersReply,
+)
+from shmbroker.protocol.messages.lag import (
+    DescribeLag,
+    DescribeLagReply,
+    ForgetLag,
+    ForgetLagReply,
 )
 from shmbroker.protocol.messages.offsets import (
     CommitOffsets,
@@ -77,8 +85,11 @@ RequestBody = (
     | DeleteGroups
     | DeleteGroupOffsets
     | RemoveMembers
+    | DescribeLag
+    | ForgetLag
     | DescribeCluster
     | DescribeDaemon
+    | SetLogLevel
 )
 
 ResponseBody = (
@@ -97,8 +108,11 @@ ResponseBody = (
     | ListGroupsReply
     | DescribeGroupsReply
     | RemoveMembersReply
+    | DescribeLagReply
+    | ForgetLagReply
     | DescribeClusterReply
     | DescribeDaemonReply
+    | LogLevelReply
 )
 
 

@@ -16,6 +16,7 @@ BASIC: dict[Any, st.SearchStrategy[Any]] = {
     int: INT64,
     str: st.text(max_size=8),
     bool: st.booleans(),
+    float: st.floats(allow_nan=False),
     type(None): st.none(),
 }
 ENVELOPES = [m.Request, m.Response, m.BrokerCommand, m.BrokerEvent]

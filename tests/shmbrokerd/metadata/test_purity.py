@@ -9,10 +9,11 @@ import pytest
 import shmbrokerd
 
 FOLDER = Path(shmbrokerd.__file__).parent
-ROOMS = ["metadata", "controller", "groups"]
+ROOMS = ["metadata", "controller", "groups", "lag"]
 MODULES = [path for room in ROOMS for path in sorted((FOLDER / room).rglob("*.py"))]
 ALLOWED_STDLIB = {
     "__future__",
+    "array",
     "base64",
     "bisect",
     "collections",

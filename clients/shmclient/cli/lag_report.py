@@ -1,0 +1,167 @@
+"""How far groups are behind, as dictionaries: from a daemon, which knows more, or from a Kafka cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from shmclient.cli.exit_codes import CliError, ExitCode
+from shmclient.cli.target import CLIENT_ID, Target
+
+if TYPE_CHECKING:
+    from shmbroker.protocol.messages import GroupLag, PartitionLag
+    from shmclient import TopicPartition
+    from shmclient.connection import Connection
+
+Report = dict[str, Any]
+"""Keys ``group status lag lag_ms complete topics partitions history``. ``lag_ms`` and ``status`` are None where nobody knows
+them, ``partitions`` is empty unless asked for."""
+
+
+class LagReporter:
+    """Asks the same target again and again.
+
+    Raises:
+        CliError: NO_DAEMON; NOT_FOUND for a group that is named and unknown.
+    """
+
+    def __init__(self, target: Target, groups: Sequence[str], with_partitions: bool) -> None:
+        self._target = target
+        self._groups = list(dict.fromkeys(groups))
+        self._with_partitions = with_partitions
+        self._connection: Connection | None = None
+
+    def report(self) -> list[Report]:
+        reports = self._from_daemon() if self._target.is_local else self._from_cluster()
+        if not self._with_partitions:
+            for report in reports:
+                report["partitions"] = []
+        return reports
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()
+
+    # --- a daemon ------------------------------------------------------------------------------------------
+
+    def _from_daemon(self) -> list[Report]:
+        if not self._groups or not self._with_partitions:
+            return [_report(lag) for lag in self._ask(self._groups or None)]
+        # One by one: a thousand partitions of a hundred groups do not fit one answer.
+        return [_report(lag) for group in self._groups for lag in self._ask([group])]
+
+    def _ask(self, groups: list[str] | None) -> list[GroupLag]:
+        from shmbroker.errors import ErrorCode
+        from shmbroker.protocol.messages import DescribeLag, DescribeLagReply
+        from shmclient.connection import Connection
+
+        if self._connection is None:
+            _ = self._target.admin  # says so when no daemon answers
+            self._connection = Connection(self._target.config()["bootstrap.servers"], CLIENT_ID)
+        request = DescribeLag(groups, with_partitions=self._with_partitions, with_history=True)
+        reply = self._connection.request(request, DescribeLagReply, self._target.timeout_s)
+        for lag in reply.groups:
+            if lag.code != ErrorCode.NO_ERROR:
+                raise CliError(lag.message, ExitCode.NOT_FOUND)
+        return reply.groups
+
+    # --- a Kafka cluster -----------------------------------------------------------------------------------
+
+    def _from_cluster(self) -> list[Report]:
+        return [self._cluster_group(group) for group in self._groups or self._cluster_groups()]
+
+    @property
+    def _cluster(self) -> Any:
+        """An AdminClient of confluent_kafka's kind."""
+        return self._target.admin
+
+    def _cluster_groups(self) -> list[str]:
+        listed = self._target.result(
+            self._cluster.list_consumer_groups(request_timeout=self._target.timeout_s)
+        )
+        return sorted(listing.group_id for listing in listed.valid or [])
+
+    def _cluster_group(self, group: str) -> Report:
+        from shmclient import ConsumerGroupTopicPartitions
+
+        request = [ConsumerGroupTopicPartitions(group)]
+        futures = self._cluster.list_consumer_group_offsets(request, request_timeout=self._target.timeout_s)
+        committed = self._target.result(futures[group], subject=group).topic_partitions or []
+        ends = self._log_ends(committed)
+        partitions = [
+            _cluster_partition(each, ends[each.topic, each.partition])
+            for each in sorted(committed, key=lambda each: (each.topic, each.partition))
+        ]
+        topics: dict[str, int] = {}
+        for row in partitions:
+            topics[row["topic"]] = topics.get(row["topic"], 0) + (row["lag"] or 0)
+        return {
+            "group": group,
+            "status": None,
+            "lag": sum(topics.values()),
+            "lag_ms": None,
+            "complete": None,
+            "topics": [{"topic": topic, "lag": lag, "lag_ms": None} for topic, lag in topics.items()],
+            "partitions": partitions,
+            "history": [],
+        }
+
+    def _log_ends(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
+        from shmclient import TopicPartition
+        from shmclient.admin import OffsetSpec
+
+        if not partitions:
+            return {}
+        wanted = {TopicPartition(each.topic, each.partition): OffsetSpec.latest() for each in partitions}
+        futures = self._target.admin.list_offsets(wanted, request_timeout=self._target.timeout_s)
+        return {(each.topic, each.partition): self._target.result(futures[each]).offset for each in wanted}
+
+
+def _report(lag: GroupLag) -> Report:
+    return {
+        "group": lag.group,
+        "status": lag.status.name,
+        "lag": lag.lag,
+        "lag_ms": known(lag.lag_ms),
+        "complete": round(lag.complete, 3),
+        "topics": [
+            {"topic": each.topic, "lag": each.lag, "lag_ms": known(each.lag_ms)} for each in lag.topics
+        ],
+        "partitions": [_partition(each) for each in lag.partitions],
+        "history": lag.history.lags if lag.history is not None else [],
+    }
+
+
+def _partition(lag: PartitionLag) -> dict[str, Any]:
+    return {
+        "topic": lag.topic,
+        "partition": lag.partition,
+        "committed": known(lag.committed),
+        "log_end": known(lag.log_end),
+        "lag": known(lag.lag),
+        "lag_ms": known(lag.lag_ms),
+        "status": lag.status.name,
+        "member_id": lag.member_id or None,
+        "client_id": lag.client_id or None,
+        "host": lag.host or None,
+    }
+
+
+def _cluster_partition(committed: TopicPartition, log_end: int) -> dict[str, Any]:
+    return {
+        "topic": committed.topic,
+        "partition": committed.partition,
+        "committed": known(committed.offset),
+        "log_end": log_end,
+        "lag": max(0, log_end - committed.offset) if committed.offset >= 0 else None,
+        "lag_ms": None,
+        "status": None,
+        "member_id": None,
+        "client_id": None,
+        "host": None,
+    }
+
+
+def known(number: int) -> int | None:
+    """None for what is missing in a message: negative."""
+    return number if number >= 0 else None
