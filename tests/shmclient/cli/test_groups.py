@@ -1,6 +1,8 @@
 import json
 import os
 
+from shmclient.cli.completion import complete_group
+
 
 def listed(cli, *options):
     return {row["group"]: row for row in cli("groups", "list", "--json", *options).json()}
@@ -127,3 +129,10 @@ def test_a_group_with_members_is_not_deleted_and_the_others_are(cli, group, fill
 def test_a_missing_daemon_is_an_exit_code_of_its_own(cli):
     for command in (["list"], ["describe", "g"], ["delete", "g"], ["delete-offsets", "g", "--topic", "t"]):
         assert cli("groups", *command, "-b", "shm:/nonexistent").exit_code == 3
+
+
+def test_ids_of_groups_are_completed_and_nothing_is_without_a_daemon(cli, group, monkeypatch):
+    assert group in complete_group("group-")
+    assert complete_group("no-such-") == []
+    monkeypatch.setenv("SHMBROKER_BOOTSTRAP", "shm:/nonexistent")
+    assert complete_group("") == []
