@@ -13,6 +13,7 @@ from shmclient.cli import (
     configs,
     consume,
     delete_records,
+    groups,
     lag,
     log,
     offsets,
@@ -65,7 +66,7 @@ def _flush_quietly() -> None:
 app = typer.Typer(
     name="shmbroker",
     cls=_Root,
-    help="Topics, records and offsets of a shmbroker daemon, or of a Kafka cluster.",
+    help="Topics, records, groups and offsets of a shmbroker daemon, or of a Kafka cluster.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -86,7 +87,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Topics, records and offsets of a shmbroker daemon, or of a Kafka cluster."""
+    """Topics, records, groups and offsets of a shmbroker daemon, or of a Kafka cluster."""
 
 
 app.add_typer(topics.app, name="topics")
@@ -96,6 +97,7 @@ app.command("consume")(consume.consume)
 app.command("offsets")(offsets.offsets)
 app.command("lag")(lag.lag)
 app.command("delete-records")(delete_records.delete_records)
+app.add_typer(groups.app, name="groups")
 app.add_typer(perf.app, name="perf")
 app.add_typer(log.app, name="log")
 app.command("status")(status.status)

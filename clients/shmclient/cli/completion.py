@@ -17,3 +17,18 @@ def complete_topic(incomplete: str) -> list[str]:
     except KafkaException:
         return []
     return sorted(name for name in topics if name.startswith(incomplete))
+
+
+def complete_group(incomplete: str) -> list[str]:
+    """Ids of groups that begin with ``incomplete``; none when no daemon answers at once."""
+    from shmclient.cli.exit_codes import CliError
+    from shmclient.cli.group_source import open_groups
+    from shmclient.cli.target import Target
+    from shmclient.errors import KafkaException
+
+    try:
+        with open_groups(Target(None, COMPLETION_TIMEOUT_S)) as source:
+            groups = [each.group for each in source.list()]
+    except (CliError, KafkaException):
+        return []
+    return [group for group in groups if group.startswith(incomplete)]

@@ -43,6 +43,10 @@ shmbroker consume clicks --offset -10 --exit-at-end --json       # the last ten 
 shmbroker consume clicks -o s@-1h -o e@-5m                       # from an hour ago until five minutes ago
 shmbroker consume clicks --from-beginning -e --json | shmbroker produce copy --json
 shmbroker offsets clicks --group billing                         # and its lag
+shmbroker groups describe billing                                # who reads which partition, and how far
+shmbroker groups reset-offsets billing --topic clicks --by-duration PT1H             # what would be set
+shmbroker groups reset-offsets billing --topic clicks:0,1 --shift-by -100 --execute
+shmbroker groups reset-offsets billing --all-topics --to-current --export > billing.csv
 shmbroker log dump /var/lib/shmbroker --verify-only
 shmbroker run -- pytest                                          # with a daemon of its own
 ```

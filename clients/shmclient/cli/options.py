@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from shmclient.cli.completion import complete_topic
+from shmclient.cli.completion import complete_group, complete_topic
 
 DEFAULT_TIMEOUT_S = 10.0
 
@@ -51,5 +51,24 @@ Partitions = Annotated[
         help="Only this partition. May be repeated.",
         min=0,
         show_default=False,
+    ),
+]
+GroupArgument = Annotated[
+    str, typer.Argument(metavar="GROUP", show_default=False, autocompletion=complete_group)
+]
+GroupsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[GROUP]...", show_default=False, autocompletion=complete_group),
+]
+AllGroups = Annotated[bool, typer.Option("--all-groups", help="All groups there are.")]
+Scopes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--topic",
+        "-t",
+        metavar="TOPIC[:N,...]",
+        help="A topic, or some of its partitions. May be repeated.",
+        show_default=False,
+        autocompletion=complete_topic,
     ),
 ]

@@ -8,13 +8,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 from typer.testing import CliRunner
 
+from shmbroker.protocol import messages as m
 from shmclient.cli.app import app
+from shmclient.connection import Connection
 from shmclient.testing import EmbeddedBroker
 
 DEADLINE_S = 30
@@ -89,3 +93,59 @@ def topic(cli: Callable[..., Result]) -> str:
 def new_name() -> str:
     """The name of a topic that does not exist."""
     return f"new-{next(_serial)}"
+
+
+@pytest.fixture
+def filled(cli: Callable[..., Result], topic: str) -> str:
+    """A topic with four records in partition 0, written at 100, 200, 300 and 400 ms, and one in partition 1."""
+    lines = "".join(f'{{"value": "x", "timestamp_ms": {time}}}\n' for time in (100, 200, 300, 400))
+    cli("produce", topic, "-p", 0, "--json", stdin=lines).ok()
+    cli("produce", topic, "-p", 1, "--json", stdin='{"value": "y", "timestamp_ms": 250}\n').ok()
+    return topic
+
+
+@pytest.fixture
+def group(cli: Callable[..., Result], filled: str) -> str:
+    """A group without members that has committed 2 in partition 0 of ``filled``, and nothing in partition 1."""
+    name = f"group-{next(_serial)}"
+    cli("consume", filled, "-p", 0, "--group", name, "-o", "beginning", "-n", 2).ok()
+    return name
+
+
+class RawMember:
+    """A member of a group, by the protocol alone: it owns what it is given and never lets go."""
+
+    def __init__(
+        self, broker: EmbeddedBroker, group: str, topics: list[str], instance_id: str | None
+    ) -> None:
+        self.member_id = str(uuid.uuid4())
+        self._connection = Connection(broker.bootstrap_servers, "raw-member")
+        _, self._fds = self._connection.request_with_fds(m.AttachConsumer(), m.AttachReply, 2, DEADLINE_S)
+        join = m.JoinGroup(group, self.member_id, 0, topics, instance_id=instance_id)
+        self._connection.request(join, m.MembershipReply, DEADLINE_S)
+        deadline = time.monotonic() + DEADLINE_S
+        while not self._is_settled(group):
+            assert time.monotonic() < deadline, "the group did not become stable"
+
+    def _is_settled(self, group: str) -> bool:
+        reply = self._connection.request(m.DescribeGroups([group]), m.DescribeGroupsReply, DEADLINE_S)
+        return reply.groups[0].state is m.GroupState.STABLE
+
+    def close(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+        self._connection.disconnect()
+
+
+@pytest.fixture
+def join(shmbroker_session: EmbeddedBroker) -> Iterator[Callable[..., RawMember]]:
+    """``join(group, *topics, instance_id=None)``: a member that has its partitions."""
+    members: list[RawMember] = []
+
+    def make(group: str, *topics: str, instance_id: str | None = None) -> RawMember:
+        members.append(RawMember(shmbroker_session, group, list(topics), instance_id))
+        return members[-1]
+
+    yield make
+    for member in members:
+        member.close()
