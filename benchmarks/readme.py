@@ -45,12 +45,16 @@ def _cell(cases: Mapping[str, Any], group: str, name: str, metric: str) -> str:
     text = f"{figure:,.0f} us" if metric.endswith("_us") else f"{_rounded(figure):,}"
     rival = REDIS.get(cases[f"{group}/{name}"]["durability"])
     against = _median(cases, f"{group}/{rival}", metric) if rival and rival != name else None
-    return text if against is None else f"{text} ({figure / against:.2g}x)"
+    return text if against is None else f"{text} ({_times(figure / against)})"
 
 
 def _median(cases: Mapping[str, Any], key: str, metric: str) -> float | None:
     summary = cases.get(key, {}).get("summary", {}).get(metric)
     return None if summary is None else float(summary["median"])
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
 
 
 def _rounded(figure: float) -> int:
