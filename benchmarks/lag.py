@@ -39,7 +39,7 @@ def run_lag(backend: Backend, work: Workload, base: Path) -> Sample:
             with _Asking(bystander, latencies_ns):
                 evaluation_s = _timed(lambda: _evaluate_all(connection, work)) / EVALUATIONS
             cpu_s = (cpu_seconds(servers) - cpu_s) / EVALUATIONS
-            rest = memory(servers)
+            main = memory(servers[:1])
         finally:
             connection.disconnect()
             bystander.disconnect()
@@ -49,7 +49,7 @@ def run_lag(backend: Backend, work: Workload, base: Path) -> Sample:
         "cpu_ms": cpu_s * 1e3,
         "bystander_p99_ms": percentile(latencies_ns, 99) / 1e6,
         "commit_us_per_offset": commit_s * 1e6 / (COMMITS * work.consumers * work.partitions),
-        "rss_mb": rest.rss / MIB,
+        "rss_mb": main.rss / MIB,
     }
     return Sample(records=0, seconds=evaluation_s, metrics=metrics)
 
