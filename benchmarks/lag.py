@@ -32,6 +32,7 @@ def run_lag(backend: Backend, work: Workload, base: Path) -> Sample:
         connection = Connection(link.address, "bench")
         bystander = Connection(link.address, "bystander")
         try:
+            _produce(link.address, work)
             commit_s = _timed(lambda: _commit_all(connection, work))
             servers = process_trees(link.server_pids)
             cpu_s = cpu_seconds(servers)
@@ -58,6 +59,18 @@ def _timed(act: Callable[[], None]) -> float:
     start = time.monotonic()
     act()
     return time.monotonic() - start
+
+
+def _produce(address: str, work: Workload) -> None:
+    """Records that nobody reads, in every partition."""
+    from shmclient import Producer
+
+    with Producer({"bootstrap.servers": address}) as producer:
+        for number in range(work.partitions):
+            for _ in range(COMMITS + 1):
+                producer.produce(TOPIC, bytes(work.record_bytes), partition=number)
+        if left := producer.flush(TIMEOUT_S):
+            raise RunFailedError(f"{left} records were not acknowledged in {TIMEOUT_S:g} s")
 
 
 def _commit_all(connection: Connection, work: Workload) -> None:
