@@ -140,7 +140,7 @@ def _lag_table(results: Sequence[CaseResult]) -> Table:
         ("daemon CPU ms", "right"),
         ("others' p99 ms", "right"),
         ("commit us / offset", "right"),
-        ("RSS MB", "right"),
+        ("main process RSS MB", "right"),
     )
     names = ("evaluation_us_per_partition", "cpu_ms", "bystander_p99_ms", "commit_us_per_offset", "rss_mb")
     for result in results:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from shmbroker.errors import BrokerError
+from shmbrokerd import logs
 from shmbrokerd.logs import is_journal
 
 CODE = """
@@ -45,3 +47,11 @@ def test_a_stderr_that_was_redirected_is_not_the_journal(monkeypatch: pytest.Mon
     for value in ("", "1:2", "nonsense", "1", ":"):
         monkeypatch.setenv("JOURNAL_STREAM", value)
         assert not is_journal(2)
+
+
+def test_the_level_can_be_changed_to_one_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs.log, "level", logs.log.level)
+    for level in logs.LEVELS:
+        assert logs.change_level(level) == level == logs.current_level()
+    with pytest.raises(BrokerError, match="'loud' is no log level"):
+        logs.change_level("loud")

@@ -39,26 +39,16 @@ def unknown_group(group_id: str, code: ErrorCode, message: str) -> GroupLag:
 def evaluate_group(
     state: State, watch: Watch, group_id: str, log_end: LogEnd, now_ms: int, with_commits: bool = False
 ) -> GroupLag:
-    """``lag_ms`` of partitions is 0 or UNKNOWN: when a record was written is for others to find out, see :func:`unread`."""
+    """All of a group at once; see :class:`GroupView` for doing it in pieces."""
     if group_id not in state.groups and group_id not in state.offsets:
-        return unknown_group(
-            group_id, ErrorCode.GROUP_ID_NOT_FOUND, f"group '{group_id}' has no members and no offsets"
-        )
-    view = _View(state, watch, group_id, now_ms, with_commits)
-    partitions = [view.partition(row, log_end(row)) for row in partitions_of(state, group_id)]
-    is_watched = watch.group(group_id) is not None
-    full = sum(partition.complete == 1.0 for partition in partitions)
-    return GroupLag(
-        group=group_id,
-        code=ErrorCode.NO_ERROR,
-        message="",
-        status=_group_status(partitions) if is_watched else LagStatus.NOTFOUND,
-        complete=full / len(partitions) if partitions else 0.0,
-        lag=total_lag(partitions),
-        lag_ms=largest_lag_ms(partitions),
-        partition_count=len(partitions),
-        topics=_topics(partitions),
-        partitions=partitions,
+        return group_not_found(group_id)
+    view = GroupView(state, watch, group_id, now_ms, with_commits=with_commits)
+    return view.group([view.partition(place, log_end(place.row)) for place in view.places])
+
+
+def group_not_found(group_id: str) -> GroupLag:
+    return unknown_group(
+        group_id, ErrorCode.GROUP_ID_NOT_FOUND, f"group '{group_id}' has no members and no offsets"
     )
 
 
@@ -116,29 +106,55 @@ def with_times(lag: GroupLag, times_ms: dict[int, int], now_ms: int) -> GroupLag
     return lag
 
 
-# --- inside ------------------------------------------------------------------------------------------------
+class PartitionPlace(NamedTuple):
+    row: PartitionRow
+    place: Place
 
 
-class _View:
-    """One group at one moment."""
+class GroupView:
+    """One group, partition by partition: whoever has others to serve, too, does some at a time. What changes meanwhile shows in
+    the partitions that are looked at after it.
 
-    def __init__(self, state: State, watch: Watch, group_id: str, now_ms: int, with_commits: bool) -> None:
-        self._topics = state.topics
+    ``lag_ms`` of partitions is 0 or UNKNOWN: when a record was written is for others to find out, see :func:`unread`.
+
+    Args:
+        with_details: partitions are to be shown, not only added up: owners, and the ends of windows.
+        with_commits: windows as a whole.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        watch: Watch,
+        group_id: str,
+        now_ms: int,
+        *,
+        with_details: bool = True,
+        with_commits: bool = False,
+    ) -> None:
+        self._group_id = group_id
         self._offsets = state.offsets.get(group_id, {})
         self._group: Group | None = state.groups.get(group_id)
         self._watch = watch
         self._watched = watch.group(group_id)
         self._now_ms = now_ms
+        self._with_details = with_details
         self._with_commits = with_commits
+        self.places = [
+            PartitionPlace(row, (state.topics[row.topic].row.topic_id, row.partition))
+            for row in partitions_of(state, group_id)
+        ]
 
-    def partition(self, row: PartitionRow, log_end: int) -> PartitionLag:
+    def partition(self, place: PartitionPlace, log_end: int) -> PartitionLag:
+        row = place.row
         offset_row = self._offsets.get((row.topic, row.partition))
         committed = offset_row.offset if offset_row is not None else UNKNOWN
         lag = lag_of(committed, log_end)
-        place: Place = (self._topics[row.topic].row.topic_id, row.partition)
-        commits = self._commits(place)
-        complete = len(commits) / self._watch.limits.window_commits
-        member_id, client_id, host = self._owner(row)
+        window = self._watched.windows.get(place.place) if self._watched is not None else None
+        complete = len(window) / self._watch.limits.window_commits if window is not None else 0.0
+        is_behind = lag > self._watch.limits.allowed_lag
+        commits = window.commits() if window is not None and (is_behind or self._with_details) else []
+        member_id, client_id, host = self._owner(row) if self._with_details else ("", "", "")
         return PartitionLag(
             topic=row.topic,
             partition=row.partition,
@@ -146,7 +162,7 @@ class _View:
             log_end=log_end,
             lag=lag,
             lag_ms=0 if lag == 0 else UNKNOWN,
-            status=self._judge(place, commits, complete, lag),
+            status=self._judge(place.place, commits, complete, lag),
             complete=complete,
             member_id=member_id,
             client_id=client_id,
@@ -156,9 +172,21 @@ class _View:
             commits=[WindowCommit(*commit) for commit in commits] if self._with_commits else [],
         )
 
-    def _commits(self, place: Place) -> list[Commit]:
-        window = self._watched.windows.get(place) if self._watched is not None else None
-        return window.commits() if window is not None else []
+    def group(self, partitions: list[PartitionLag]) -> GroupLag:
+        """The group whose ``partitions`` these are."""
+        full = sum(partition.complete == 1.0 for partition in partitions)
+        return GroupLag(
+            group=self._group_id,
+            code=ErrorCode.NO_ERROR,
+            message="",
+            status=LagStatus.NOTFOUND if self._watched is None else _group_status(partitions),
+            complete=full / len(partitions) if partitions else 0.0,
+            lag=total_lag(partitions),
+            lag_ms=largest_lag_ms(partitions),
+            partition_count=len(partitions),
+            topics=_topics(partitions),
+            partitions=partitions,
+        )
 
     def _judge(self, place: Place, commits: list[Commit], complete: float, lag: int) -> LagStatus:
         limits = self._watch.limits
@@ -173,6 +201,9 @@ class _View:
             return "", "", ""
         member = group.members[member_id]
         return member_id, member.client_id, f"/{member.pid}"
+
+
+# --- inside ------------------------------------------------------------------------------------------------
 
 
 def _group_status(partitions: Iterable[PartitionLag]) -> LagStatus:

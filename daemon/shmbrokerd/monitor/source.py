@@ -88,6 +88,13 @@ class Source:
                 self._channel.close()
             self._channel = None
 
+    def close(self) -> None:
+        """Nobody asks any more."""
+        with self._lock:
+            self._drop()
+        self.table.close()
+        self.counters.close()
+
     # --- questions -----------------------------------------------------------------------------------------
 
     def summaries(self) -> list[m.GroupLag]:

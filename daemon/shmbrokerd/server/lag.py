@@ -24,11 +24,13 @@ TIMES_LIMIT_S = 0.25
 """How long one question may look for time stamps: some thousand partitions. What was found is remembered, so that asking again
 finds the rest."""
 PARTITIONS_AT_ONCE = 1000
-"""Looked at before others get their turn: under a millisecond."""
+"""Whose log ends are noted before others get their turn: under a millisecond."""
+JUDGED_AT_ONCE = 50
+"""Judged before others get their turn: half a millisecond. A request takes some turns, so this counts several times for it."""
 
 
 class LagMonitor:
-    """All methods belong to the event loop's thread; a group at a time is looked at, then others get their turn."""
+    """All methods belong to the event loop's thread; some partitions at a time are looked at, then others get their turn."""
 
     def __init__(
         self,
@@ -106,9 +108,7 @@ class LagMonitor:
         return m.DescribeLagReply(groups)
 
     async def _describe_group(self, group_id: str, body: m.DescribeLag, deadline: float) -> m.GroupLag:
-        lag = evaluation.evaluate_group(
-            self._state, self._watch, group_id, self._log_end, now_ms(), body.with_commits
-        )
+        lag = await self._evaluate(group_id, body)
         unread = evaluation.unread(self._state, lag.partitions)
         if not unread:
             return lag
@@ -117,6 +117,25 @@ class LagMonitor:
         found = zip(unread, times_ms, strict=True)
         known = {each.number: time_ms for each, time_ms in found if time_ms is not None}
         return evaluation.with_times(lag, known, now_ms())
+
+    async def _evaluate(self, group_id: str, body: m.DescribeLag) -> m.GroupLag:
+        state = self._state
+        if group_id not in state.groups and group_id not in state.offsets:
+            return evaluation.group_not_found(group_id)
+        view = evaluation.GroupView(
+            state,
+            self._watch,
+            group_id,
+            now_ms(),
+            with_details=body.with_partitions,
+            with_commits=body.with_commits,
+        )
+        partitions: list[m.PartitionLag] = []
+        places = iter(view.places)
+        while chunk := list(itertools.islice(places, JUDGED_AT_ONCE)):
+            partitions += [view.partition(place, self._log_end(place.row)) for place in chunk]
+            await asyncio.sleep(0)
+        return view.group(partitions)
 
     def _history(self, group_id: str) -> m.LagHistory:
         group = self._watch.group(group_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -243,3 +244,18 @@ def test_lists_and_limits_say_who_is_judged(topic: str) -> None:
         "b": (m.LagStatus.OK, 0),
         "c": (m.LagStatus.NOTFOUND, 0),
     }
+
+
+def test_owners_are_told_and_commits_of_members_are_judged(daemon: Any, new_member: Any) -> None:
+    client = daemon.attach()
+    client.request(m.CreateTopics([m.NewTopicSpec("t", 2)]))
+    member = new_member("t")
+    member.join()
+    member.wait_for(t=[0, 1])
+    assert member.commit("t", 1, 0) == ErrorCode.NO_ERROR
+    reply = client.request(m.DescribeLag(["g"], with_commits=True))
+    assert isinstance(reply, m.DescribeLagReply)
+    first, second = reply.groups[0].partitions
+    assert {first.member_id, second.member_id} == {member.member_id}
+    assert (second.client_id, second.host) == ("client-of-g", f"/{os.getpid()}")
+    assert (first.commits, [each.offset for each in second.commits]) == ([], [0])
