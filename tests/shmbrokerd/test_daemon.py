@@ -123,7 +123,7 @@ def test_starting_on_an_empty_folder_is_fast(start_daemon: Any, folder: Path) ->
         started = time.monotonic()
         start_daemon(data_dir=folder / f"d{index}", runtime_dir=folder / f"r{index}")
         times.append(time.monotonic() - started)
-    assert min(times) < 0.4
+    assert min(times) < 2  # what it takes is measured by the benchmarks; this finds what waits for a time-out
 
 
 # --- stop --------------------------------------------------------------------------------------------------
