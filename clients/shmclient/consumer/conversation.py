@@ -106,8 +106,9 @@ class Conversation:
             owned=_by_topic(action.held),
         )
 
-    def release(self, partitions: Partitions) -> bool:
-        request = m.ReleasePartitions(self._group, self.member_id, _by_topic(partitions))
+    def release(self, epoch: int, partitions: Partitions) -> bool:
+        """``epoch``: of the view that asked for it."""
+        request = m.ReleasePartitions(self._group, self.member_id, epoch, _by_topic(partitions))
         return self._post(request, self._note_release_reply)
 
     def leave(self) -> None:

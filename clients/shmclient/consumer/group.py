@@ -186,7 +186,7 @@ class Group:
 
     def _release(self, partitions: steps.Partitions) -> bool:
         # Whoever gets them next starts at what was committed: the daemon has to know of that first.
-        if not self._offsets.has_sent_all() or not self._talk.release(partitions):
+        if not self._offsets.has_sent_all() or not self._talk.release(self._machine.epoch, partitions):
             return False
         self._machine.apply(steps.ReleaseSent(partitions))
         return True

@@ -21,6 +21,15 @@ def split(holding: Holding, numbers_of: Mapping[str, Collection[int]]) -> tuple[
     return inside, outside
 
 
+def before(epoch: int, holding: Holding) -> Holding:
+    """What of ``holding`` is owned since an earlier epoch."""
+    return {
+        topic: older
+        for topic, numbers in holding.items()
+        if (older := {number: since for number, since in numbers.items() if since < epoch})
+    }
+
+
 def merged(one: Holding, other: Holding) -> Holding:
     return {topic: {**one.get(topic, {}), **other.get(topic, {})} for topic in {**one, **other}}
 

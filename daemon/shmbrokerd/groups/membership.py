@@ -22,7 +22,7 @@ from shmbroker.protocol.messages import (
 )
 from shmbrokerd.groups.assignment import common_assignors
 from shmbrokerd.groups.group_ids import existing_member
-from shmbrokerd.groups.holdings import merged, since
+from shmbrokerd.groups.holdings import merged
 from shmbrokerd.groups.join_checks import member_row
 from shmbrokerd.groups.reconciliation import handed_over, is_same_view, push_of, reply_to, without
 from shmbrokerd.metadata.decision import Change, Decision, Push
@@ -87,8 +87,7 @@ def _replace(
     group_row = msgspec.structs.replace(group.row, group_type=row.group_type)
     if not _is_same_subscription(old_row, row) or old.revoking:  # the newcomer need not let anything go
         group_row = group_row.next_epoch()
-    assigned = since(group_row.epoch, pairs(old.assigned))
-    assignment = AssignmentRow(row.group, row.member_id, group_row.epoch, old.target, assigned, {})
+    assignment = msgspec.structs.replace(old, member_id=row.member_id, revoking={})
     records: list[Record] = [Drop(old), Drop(old_row), Put(group_row), Put(row), Put(assignment)]
     pushes = []
     if is_attached:
@@ -112,7 +111,7 @@ def _come_back(settings: Settings, group: Group | None, row: MemberRow, request:
     never_taken_or_let_go = {
         topic: numbers.keys() - set(request.owned.get(topic, ())) for topic, numbers in old.revoking.items()
     }
-    new, freed = without(old, never_taken_or_let_go)
+    new, freed = without(old, never_taken_or_let_go, request.member_epoch)
     rows = {row.member_id: new}
     records: list[Record] = [Put(row)] if row != old_row else []
     if _is_same_subscription(old_row, row):
@@ -188,7 +187,7 @@ def release(settings: Settings, request: ReleasePartitions) -> Decision:
     group = settings.state.groups.get(request.group)
     member, old = existing_member(group, request.group, request.member_id)
     assert group is not None
-    new, freed = without(old, request.partitions)
+    new, freed = without(old, request.partitions, request.member_epoch)
     rows = handed_over(settings.state, group, pairs(freed), {request.member_id: new})
     reply = reply_to(settings, member, rows[request.member_id])
     return Decision(_changed(group, rows), reply, [], _pushes(group, rows, request.member_id))

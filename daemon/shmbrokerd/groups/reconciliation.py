@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from shmbroker.protocol.messages import GroupAssignment, GroupState, MembershipReply
-from shmbrokerd.groups.holdings import Holding, merged, plain, since, split
+from shmbrokerd.groups.holdings import Holding, before, merged, plain, since, split
 from shmbrokerd.groups.states import state_of
 from shmbrokerd.metadata.decision import Push
 from shmbrokerd.metadata.group import Group, Partition, pairs
@@ -36,9 +36,14 @@ def with_target(
     )
 
 
-def without(row: AssignmentRow, released: Mapping[str, Collection[int]]) -> tuple[AssignmentRow, Holding]:
-    """The member once it has let go, and what it did let go: no more than it was asked to."""
-    freed, left = split(row.revoking, released)
+def without(
+    row: AssignmentRow, released: Mapping[str, Collection[int]], epoch: int
+) -> tuple[AssignmentRow, Holding]:
+    """The member once it has let go, and what it did let go: of what it was asked for, what the view of ``epoch`` can have
+    asked for. That is what was its own before: what it got back in the meantime, and lost again, it does not know of yet."""
+    asked = before(epoch, row.revoking)
+    freed, _ = split(asked, released)
+    _, left = split(row.revoking, freed)
     return msgspec.structs.replace(row, revoking=left), freed
 
 

@@ -93,7 +93,8 @@ class LeaveOperation(enum.StrEnum):
 
 
 class JoinGroup(Message):
-    """Become a member, change the subscription, or come back after the daemon, or the connection to it, was away.
+    """Become a member, change the subscription, or come back after the daemon, or the connection to it, was away. One at a
+    time: the next only once this one is answered.
 
     Answered by MembershipReply. Failures: INVALID_GROUP_ID, GROUP_MAX_SIZE_REACHED, INVALID_SESSION_TIMEOUT,
     UNSUPPORTED_ASSIGNOR, INCONSISTENT_GROUP_PROTOCOL, INVALID_REGULAR_EXPRESSION, INVALID_REQUEST, UNRELEASED_INSTANCE_ID;
@@ -137,12 +138,15 @@ class MembershipReply(Message):
 class ReleasePartitions(Message):
     """The member has let go of ``partitions``, or never took them: it reads them no more and commits nothing more for them.
 
-    Releasing what is not being revoked is harmless and changes nothing. Answered by MembershipReply; UNKNOWN_MEMBER_ID when the
-    connection holds no such membership.
+    Releasing what is not being revoked is harmless and changes nothing. So is doing it twice, even if the member got a
+    partition back in between and is asked for it again: ``member_epoch`` tells which time is meant. Answered by
+    MembershipReply; UNKNOWN_MEMBER_ID when the connection holds no such membership.
     """
 
     group: str
     member_id: str
+    member_epoch: int
+    """Of the view that asked for it."""
     partitions: Partitions
 
 

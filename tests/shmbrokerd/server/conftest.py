@@ -43,7 +43,7 @@ class Member:
         return self
 
     def release(self, partitions: m.Partitions) -> Any:
-        return self.client.request(m.ReleasePartitions(self.group, self.member_id, partitions))
+        return self.client.request(m.ReleasePartitions(self.group, self.member_id, self.epoch, partitions))
 
     def look(self, timeout_s: float = 10.0) -> None:
         """Wait for a push and do what it says."""

@@ -72,7 +72,11 @@ class Desk:
         if partitions is None:
             revoking = self.state.groups[group].assignments[member].revoking
             partitions = {topic: list(numbers) for topic, numbers in revoking.items()}
-        return self.ask(m.ReleasePartitions(group, member, partitions), f"{member}'s")
+        epoch = self.state.groups[group].assignments[member].epoch if self.is_member(member, group) else 0
+        return self.ask(m.ReleasePartitions(group, member, epoch, partitions), f"{member}'s")
+
+    def is_member(self, member: str, group: str = "g") -> bool:
+        return group in self.state.groups and member in self.state.groups[group].members
 
     def leave(self, member: str, group: str = "g", **fields: Any) -> Any:
         return self.ask(m.LeaveGroup(group, member, **fields), f"{member}'s")
