@@ -63,6 +63,7 @@ def test_a_partition_is_given_away_only_once_it_is_released(topic: str, new_memb
     assert describe(client).state == m.GroupState.RECONCILING
     assert second.owned == {}
     assert first.commit("t", revoked[0], epoch=first.epoch) == ErrorCode.NO_ERROR
+    first.epoch = view.member_epoch
     first.release(view.revoking)
     second.wait_for(t=revoked)
     assert first.commit("t", revoked[0]) == ErrorCode.ILLEGAL_GENERATION
