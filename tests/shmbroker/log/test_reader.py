@@ -66,7 +66,7 @@ def test_times_are_found_as_by_a_scan(
 
 @pytest.mark.slow
 @given(batches=BATCHES, interval=INTERVALS, reopen=st.integers(1, 9), roll=st.integers(2, 20))
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_many_more_times_are_found_as_by_a_scan(
     batches: list[list[int]], interval: int, reopen: int, roll: int, batch: Any
 ) -> None:

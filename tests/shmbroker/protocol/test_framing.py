@@ -95,7 +95,7 @@ def test_garbage_is_refused_and_nothing_else(chunks: list[bytes]) -> None:
 
 @pytest.mark.slow
 @given(CHUNKS)
-@settings(max_examples=8_000, deadline=None)
+@settings(max_examples=4_000, deadline=None)
 def test_much_more_garbage_is_refused_and_nothing_else(chunks: list[bytes]) -> None:
     feed_garbage(chunks)
 

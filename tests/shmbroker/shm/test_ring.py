@@ -185,7 +185,7 @@ def test_nonsense_between_sane_indexes_is_named_so(
 
 @pytest.mark.slow
 @given(st.integers(0, 300), st.integers(0, 128), FRAMES)
-@settings(max_examples=8_000, deadline=None)
+@settings(max_examples=4_000, deadline=None)
 def test_much_more_nonsense_is_named_so(head: int, used: int, frames: list[tuple[int, bytes]]) -> None:
     feed_nonsense(head * 8, (head + used) * 8, frames)
 
