@@ -109,7 +109,7 @@ def test_all_states_and_nearly_all_events_are_met() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1000, 1100))
+@pytest.mark.parametrize("seed", range(1000, 1040))
 def test_nothing_breaks_in_the_long_run(seed: int) -> None:
     world = simulate(seed, 5 * STEPS)
     world.settle()
