@@ -193,6 +193,10 @@ class Membership:
         return self.phase
 
     def fence(self, event: Fenced) -> Phase:
+        if (
+            not self.epoch
+        ):  # of the membership before the one that was asked for, whose answer is still to come
+            return self.phase
         if event.cause is FenceCause.POLL_INTERVAL:
             text = f"Application maximum poll interval ({self._poll_interval_ms}ms) exceeded: {event.text}"
             self._reports.append(Report(ErrorCode._MAX_POLL_EXCEEDED, text))

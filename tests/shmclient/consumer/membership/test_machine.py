@@ -290,6 +290,14 @@ def test_a_fenced_member_loses_everything_and_joins_anew(member: Member) -> None
     assert member.act() == [TellLoss(of(0, 1)), Join(T, 0, NOTHING)]
 
 
+def test_news_that_an_older_membership_was_fenced_does_not_replace_the_farewell(member: Member) -> None:
+    member.subscribe()
+    assert member.act() == [Join(T, 0, NOTHING)]
+    member.machine.apply(Unsubscribed())
+    member.machine.apply(Fenced(ErrorCode.UNKNOWN_MEMBER_ID, FenceCause.REMOVED, "the one before"))
+    assert member.act() == [Leave()]
+
+
 def test_who_did_not_poll_is_told(member: Member) -> None:
     member.join(0)
     member.machine.apply(Fenced(ErrorCode.UNKNOWN_MEMBER_ID, FenceCause.POLL_INTERVAL, "late"))

@@ -45,7 +45,7 @@ class Daemon:
         self.epoch += 1
         self.replies.append(s.Viewed(self.epoch, self.assigned, self.revoking))
 
-    def take_one(self) -> None:
+    def take_one(self) -> s.Action:
         request = self.requests.popleft()
         if isinstance(request, s.Join):
             self._join(request)
@@ -54,6 +54,7 @@ class Daemon:
             self.replies.append(s.Released(self.epoch, self.assigned, self.revoking))
         elif isinstance(request, s.Leave):
             self.forget()
+        return request
 
     def _join(self, request: s.Join) -> None:
         if request.epoch == 0:
@@ -87,7 +88,8 @@ class MemberAndDaemon(RuleBasedStateMachine):
         """Requests to join that are under way: only the last one's answer counts."""
         self.told: list[tuple[str, s.Partitions]] = []
         self.is_expected_back = False
-        """Its farewell was lost with the daemon, which waits for it until the session time-out."""
+        """The connection was lost, and the daemon waits until the session time-out: a member that does not want to be one any
+        more need not say so."""
 
     # --- the application ---
 
@@ -146,7 +148,8 @@ class MemberAndDaemon(RuleBasedStateMachine):
     @precondition(lambda self: self.daemon.requests)
     @rule()
     def serve(self) -> None:
-        self.daemon.take_one()
+        if isinstance(self.daemon.take_one(), s.Join):
+            self.is_expected_back = False
 
     @precondition(lambda self: self.daemon.replies)
     @rule()
@@ -167,8 +170,7 @@ class MemberAndDaemon(RuleBasedStateMachine):
     @rule(is_forgotten=st.booleans())
     def cut(self, is_forgotten: bool) -> None:
         """The daemon restarts, or the connection is lost and with it, perhaps, the membership."""
-        if any(isinstance(request, s.Leave) for request in self.daemon.requests):
-            self.is_expected_back = not is_forgotten
+        self.is_expected_back = self.daemon.is_member and not is_forgotten
         self.daemon.cut()
         self.join_answers = 0
         if is_forgotten:
