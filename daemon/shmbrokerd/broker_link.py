@@ -7,21 +7,26 @@ import contextlib
 import itertools
 import socket
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.framing import Codec, FrameDecoder
 from shmbroker.protocol.messages import (
+    BrokerAnswer,
     BrokerCommand,
     BrokerCommandBody,
     BrokerEvent,
     BrokerReply,
     PartitionFaulted,
     SessionFaulted,
+    TransactionOpened,
 )
 from shmbrokerd.logs import log
 from shmbrokerd.sockets import RECEIVE_BYTES, send_with_fds
 
-BrokerNotice = SessionFaulted | PartitionFaulted
+A = TypeVar("A", bound=BrokerAnswer)
+
+BrokerNotice = SessionFaulted | PartitionFaulted | TransactionOpened
 
 
 class BrokerGoneError(Exception):
@@ -37,13 +42,19 @@ class BrokerLink:
         self._codec = Codec(BrokerCommand)
         self._event_codec = Codec(BrokerEvent)
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[BrokerReply]] = {}
+        self._waiting: dict[int, asyncio.Future[BrokerAnswer]] = {}
         self._sending = asyncio.Lock()
         self.closed = asyncio.Event()
 
     async def request(
         self, body: BrokerCommandBody, fds: Sequence[int] = (), *, timeout_s: float
     ) -> BrokerReply:
+        """Give an order that is answered with its outcome; see :meth:`ask`."""
+        return await self.ask(body, BrokerReply, fds, timeout_s=timeout_s)
+
+    async def ask(
+        self, body: BrokerCommandBody, answer_type: type[A], fds: Sequence[int] = (), *, timeout_s: float
+    ) -> A:
         """Give an order and wait until it is carried out. Orders are carried out one after the other.
 
         Raises:
@@ -53,7 +64,7 @@ class BrokerLink:
         if self.closed.is_set():
             raise BrokerGoneError
         correlation_id = next(self._ids)
-        reply: asyncio.Future[BrokerReply] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[BrokerAnswer] = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = reply
         try:
             async with asyncio.timeout(timeout_s):
@@ -75,6 +86,10 @@ class BrokerLink:
             self._waiting.pop(correlation_id, None)
         if answer.code != ErrorCode.NO_ERROR:
             raise BrokerError(answer.code, answer.message)
+        if not isinstance(answer, answer_type):
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST, f"{type(body).__name__} was answered with {type(answer).__name__}"
+            )
         return answer
 
     async def receive_until_closed(self) -> None:
@@ -103,7 +118,7 @@ class BrokerLink:
             self._channel.shutdown(socket.SHUT_RDWR)
 
     def _deliver(self, event: BrokerEvent) -> None:
-        if not isinstance(event.body, BrokerReply):
+        if isinstance(event.body, BrokerNotice):
             self._on_notice(event.body)
             return
         waiting = self._waiting.get(event.correlation_id)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from shmbroker.config.static import StaticConfig
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import BrokerCommandBody, BrokerReply, DetachSession, StopBroker
-from shmbrokerd.broker_link import BrokerGoneError, BrokerLink, BrokerNotice
+from shmbrokerd.broker_link import A, BrokerGoneError, BrokerLink, BrokerNotice
 from shmbrokerd.broker_process import BrokerProcess, BrokerSpawner
 from shmbrokerd.logs import log
 
@@ -77,13 +77,17 @@ class Supervisor:
         return self._link
 
     async def request(self, body: BrokerCommandBody, fds: Sequence[int] = ()) -> BrokerReply:
+        """Give an order that is answered with its outcome; see :meth:`ask`."""
+        return await self.ask(body, BrokerReply, fds)
+
+    async def ask(self, body: BrokerCommandBody, answer_type: type[A], fds: Sequence[int] = ()) -> A:
         """Give an order to the broker that is up.
 
         Raises:
-            BrokerGoneError, BrokerError: see :meth:`BrokerLink.request`.
+            BrokerGoneError, BrokerError: see :meth:`BrokerLink.ask`.
         """
         link = await self.wait_ready()
-        return await link.request(body, fds, timeout_s=self._timeout_s)
+        return await link.ask(body, answer_type, fds, timeout_s=self._timeout_s)
 
     async def run(self, on_start: Callable[[BrokerLink], Awaitable[None]]) -> None:
         """Keep a broker running until :meth:`stop`.

@@ -1,4 +1,4 @@
-"""Hello, sessions in shared memory, producer ids."""
+"""Hello, and sessions in shared memory."""
 
 from __future__ import annotations
 
@@ -35,12 +35,3 @@ class AttachConsumer(Message):
 
 class AttachReply(Message):
     session_id: int
-
-
-class InitProducerId(Message):
-    pass
-
-
-class InitProducerIdReply(Message):
-    producer_id: int
-    producer_epoch: int

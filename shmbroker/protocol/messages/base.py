@@ -6,7 +6,7 @@ import msgspec
 
 from shmbroker.errors import ErrorCode
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 PUSH = 0
 """Correlation id of a response that the daemon sends without being asked."""

@@ -10,8 +10,6 @@ from shmbroker.protocol.messages.attaching import (
     AttachReply,
     Hello,
     HelloReply,
-    InitProducerId,
-    InitProducerIdReply,
 )
 from shmbroker.protocol.messages.base import Failure, OutcomesReply, PartitionOutcomesReply
 from shmbroker.protocol.messages.configs import (
@@ -62,12 +60,34 @@ from shmbroker.protocol.messages.topics import (
     DescribeTopics,
     DescribeTopicsReply,
 )
+from shmbroker.protocol.messages.transactions import (
+    AbortTransaction,
+    AddPartitionsToTransaction,
+    CommitTransactionOffsets,
+    DescribeProducers,
+    DescribeProducersReply,
+    DescribeTransactions,
+    DescribeTransactionsReply,
+    EndTransaction,
+    EndTransactionReply,
+    InitProducerId,
+    InitProducerIdReply,
+    ListTransactions,
+    ListTransactionsReply,
+)
 
 RequestBody = (
     Hello
     | AttachProducer
     | AttachConsumer
     | InitProducerId
+    | AddPartitionsToTransaction
+    | CommitTransactionOffsets
+    | EndTransaction
+    | ListTransactions
+    | DescribeTransactions
+    | DescribeProducers
+    | AbortTransaction
     | DescribeTopics
     | CreateTopics
     | DeleteTopics
@@ -97,6 +117,10 @@ ResponseBody = (
     | HelloReply
     | AttachReply
     | InitProducerIdReply
+    | EndTransactionReply
+    | ListTransactionsReply
+    | DescribeTransactionsReply
+    | DescribeProducersReply
     | DescribeTopicsReply
     | OutcomesReply
     | PartitionOutcomesReply

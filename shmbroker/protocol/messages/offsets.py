@@ -36,10 +36,15 @@ class PartitionRef(Message):
 
 
 class FetchOffsets(Message):
-    """Committed offsets of ``partitions``, or all of the group when None."""
+    """Committed offsets of ``partitions``, or all of the group when None.
+
+    With ``require_stable``, a partition whose offset an open transaction is about to change is answered with
+    UNSTABLE_OFFSET_COMMIT (retriable), so that nobody begins at an offset that is history a moment later (KIP-447).
+    """
 
     group: str
     partitions: list[PartitionRef] | None
+    require_stable: bool = False
 
 
 class CommittedOffset(Message):

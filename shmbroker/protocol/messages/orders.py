@@ -6,6 +6,7 @@ import msgspec
 
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol.messages.base import Message
+from shmbroker.protocol.messages.transactions import ActiveProducer
 
 
 class LogConfig(msgspec.Struct, frozen=True):
@@ -69,6 +70,26 @@ class DetachSession(Message):
     session_id: int
 
 
+class WriteMarkers(Message):
+    """End the transaction of a producer in ``slots``: append a control batch to each and flush. Answered by MarkersReply.
+
+    Idempotent: a log in which the producer has no open transaction and that has seen ``producer_epoch`` is left as it is.
+    ``producer_epoch`` is the next one (KIP-890): with the marker, batches of the transaction that come late are refused.
+    """
+
+    producer_id: int
+    producer_epoch: int
+    committed: bool
+    coordinator_epoch: int
+    slots: list[int]
+
+
+class DescribeLogProducers(Message):
+    """Answered by LogProducersReply."""
+
+    slot: int
+
+
 class StopBroker(Message):
     """Flush and seal nothing half done, close all logs, exit 0."""
 
@@ -79,6 +100,37 @@ class BrokerReply(Message):
     code: ErrorCode = ErrorCode.NO_ERROR
     message: str = ""
     offset: int = -1
+
+
+class MarkerOutcome(Message):
+    slot: int
+    code: ErrorCode = ErrorCode.NO_ERROR
+    message: str = ""
+
+
+class MarkersReply(Message):
+    """One outcome a slot, in the order's order; NO_ERROR means the marker is on the disk. ``code`` speaks for the order as a
+    whole."""
+
+    outcomes: list[MarkerOutcome]
+    code: ErrorCode = ErrorCode.NO_ERROR
+    message: str = ""
+
+
+class LogProducersReply(Message):
+    producers: list[ActiveProducer]
+    code: ErrorCode = ErrorCode.NO_ERROR
+    message: str = ""
+
+
+class TransactionOpened(Message):
+    """Event: the first batch of a producer's transaction is in the log of ``slot``. A coordinator that does not know of it
+    orders an abort, so that no transaction hangs for ever."""
+
+    slot: int
+    producer_id: int
+    producer_epoch: int
+    first_offset: int
 
 
 class SessionFaulted(Message):
@@ -102,10 +154,13 @@ BrokerCommandBody = (
     | AdvanceLogStart
     | AttachSession
     | DetachSession
+    | WriteMarkers
+    | DescribeLogProducers
     | StopBroker
 )
 
-BrokerEventBody = BrokerReply | SessionFaulted | PartitionFaulted
+BrokerAnswer = BrokerReply | MarkersReply | LogProducersReply
+BrokerEventBody = BrokerAnswer | SessionFaulted | PartitionFaulted | TransactionOpened
 
 
 class BrokerCommand(msgspec.Struct, array_like=True, frozen=True):
