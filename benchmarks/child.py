@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.backend import Backend, Link
+from benchmarks.committer import Committer
 from benchmarks.lifeline import die_with_parent
 from benchmarks.scoreboard import Scoreboard
 from benchmarks.tally import BrokenDeliveryError, Tally
@@ -155,10 +156,34 @@ def receive_stamps(job: Job, ready: Callable[[], None]) -> Report:
     return Report("consumer", start_ns, end_ns, len(latencies_ns), cpu_s, peak_rss(), latencies_ns)
 
 
+def commit_sync(job: Job, ready: Callable[[], None]) -> Report:
+    return _commit(job, ready, "sync", Committer.commit_sync)
+
+
+def commit_async(job: Job, ready: Callable[[], None]) -> Report:
+    return _commit(job, ready, "async", Committer.commit_async)
+
+
+def _commit(
+    job: Job, ready: Callable[[], None], group: str, commit: Callable[[Committer, int], None]
+) -> Report:
+    """This member's share of the commits. It is ready when the partitions are shared."""
+    committer = Committer(job.link.address, group)
+    committer.join(Scoreboard(job.scoreboard), job.number, job.work.consumers)
+    ready()
+    cpu_s, start_ns = time.process_time(), time.monotonic_ns()
+    commit(committer, job.work.records // job.work.consumers)
+    end_ns, cpu_s = time.monotonic_ns(), time.process_time() - cpu_s
+    committer.close()
+    return Report("committer", start_ns, end_ns, 0, cpu_s, peak_rss(), committer.latencies_ns)
+
+
 ROLES: dict[str, Callable[[Job, Callable[[], None]], Report]] = {
     "produce": produce,
     "consume": consume,
     "both": produce_and_consume,
     "send_stamps": send_stamps,
     "receive_stamps": receive_stamps,
+    "commit_sync": commit_sync,
+    "commit_async": commit_async,
 }

@@ -25,6 +25,8 @@ class Kind(StrEnum):
     LATENCY = "latency"
     REST = "rest"
     LAG = "lag"
+    REBALANCE = "rebalance"
+    COMMITS = "commits"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Effort:
     clients: Sequence[int]
     lag: Sequence[tuple[int, int]]
     """Groups and partitions."""
+    rebalance: Sequence[tuple[int, int]]
+    """Members and partitions."""
+    committers: Sequence[int]
+    commits: int
+    """Of each member."""
 
 
 FULL = Effort(
@@ -66,9 +73,20 @@ FULL = Effort(
     partitions=(1, 4, 16, 64, 256),
     clients=(1, 4, 8, 16, 32),
     lag=((10, 100), (100, 1000)),
+    rebalance=((1, 1), (1, 1024), (8, 8), (8, 64), (8, 1024), (64, 64), (64, 1024)),
+    committers=(1, 8),
+    commits=1000,
 )
 QUICK = Effort(
-    repetitions=1, seconds=0.3, sized=False, partitions=(4, 256), clients=(4, 32), lag=((10, 100),)
+    repetitions=1,
+    seconds=0.3,
+    sized=False,
+    partitions=(4, 256),
+    clients=(4, 32),
+    lag=((10, 100),),
+    rebalance=((1, 1), (8, 64)),
+    committers=(1, 8),
+    commits=200,
 )
 
 
@@ -81,6 +99,8 @@ def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         *_partitions(backends, effort.partitions),
         *_clients(backends, effort.clients),
         *_lag(backends, effort.lag),
+        *_rebalance(backends, effort.rebalance),
+        *_commits(backends, effort),
         *_rest(backends),
     ]
 
@@ -148,6 +168,39 @@ def _lag(backends: Sequence[Backend], counts: Sequence[tuple[int, int]]) -> list
         for backend in backends
         if backend.name == SCALED
         for groups, partitions in counts
+    ]
+
+
+def _rebalance(backends: Sequence[Backend], counts: Sequence[tuple[int, int]]) -> list[Case]:
+    return [
+        Case(
+            "rebalance",
+            f"{members} members, {partitions} partitions",
+            Kind.REBALANCE,
+            backend,
+            Workload(record_bytes=100, partitions=partitions, consumers=members),
+        )
+        for backend in backends
+        if backend.name == SCALED
+        for members, partitions in counts
+    ]
+
+
+def _commits(backends: Sequence[Backend], effort: Effort) -> list[Case]:
+    """One group, a partition for each member."""
+    return [
+        Case(
+            "commits",
+            f"{members} members",
+            Kind.COMMITS,
+            backend,
+            Workload(
+                record_bytes=100, records=effort.commits * members, partitions=members, consumers=members
+            ),
+        )
+        for backend in backends
+        if backend.name == SCALED
+        for members in effort.committers
     ]
 
 

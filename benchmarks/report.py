@@ -29,6 +29,10 @@ def table_of(results: Sequence[CaseResult]) -> Table:
         return _rest_table(results)
     if kind is Kind.LAG:
         return _lag_table(results)
+    if kind is Kind.REBALANCE:
+        return _rebalance_table(results)
+    if kind is Kind.COMMITS:
+        return _commits_table(results)
     return _throughput_table(results)
 
 
@@ -154,6 +158,45 @@ def _lag_table(results: Sequence[CaseResult]) -> Table:
             f"{whole.median:,.1f}",
             f"{whole.low:,.1f} - {whole.high:,.1f}",
             *(NOTHING if summary is None else f"{summary.median:,.2f}" for summary in others),
+        )
+    return table
+
+
+def _rebalance_table(results: Sequence[CaseResult]) -> Table:
+    columns = {
+        "all join ms": "first_ms",
+        "one joins p50 ms": "rebalance_p50_ms",
+        "p99 ms": "rebalance_p99_ms",
+        "killed, read by another p50 ms": "handover_p50_ms",
+        "p99 ms ": "handover_p99_ms",
+    }
+    return _figures("rebalancing a group", columns, results)
+
+
+def _commits_table(results: Sequence[CaseResult]) -> Table:
+    columns = {
+        "sync commits/s": "sync_per_s",
+        "p50 us": "sync_p50_us",
+        "p99 us": "sync_p99_us",
+        "daemon CPU us": "sync_daemon_cpu_us",
+        "async commits/s": "async_per_s",
+        "answered p50 us": "async_p50_us",
+        "p99 us ": "async_p99_us",
+        "daemon CPU us ": "async_daemon_cpu_us",
+    }
+    return _figures("commits of one group, all members together", columns, results)
+
+
+def _figures(title: str, columns: dict[str, str], results: Sequence[CaseResult]) -> Table:
+    """The medians of the metrics that the columns name; the first of them is always there when a case did not fail."""
+    table = _table(title, ("", "left"), *((name, "right") for name in columns))
+    for result in results:
+        figures = [result.summary(metric) for metric in columns.values()]
+        if figures[0] is None:
+            table.add_row(result.case.label, "[red]failed[/]")
+            continue
+        table.add_row(
+            result.case.label, *(NOTHING if each is None else f"{each.median:,.1f}" for each in figures)
         )
     return table
 

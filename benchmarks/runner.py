@@ -51,7 +51,7 @@ def run_throughput(backend: Backend, work: Workload, base: Path) -> Sample:
         else:
             jobs = [Job("consume", backend, link, work, n, scoreboard) for n in range(work.consumers)]
             jobs += [Job("produce", backend, link, work, n, scoreboard) for n in range(work.producers)]
-        reports, server = _run(link, jobs)
+        reports, server = run_jobs(link, jobs)
     received = sum(report.received for report in reports)
     if received != work.records:
         raise RunFailedError(f"{work.records} records were sent, {received} received")
@@ -71,7 +71,7 @@ def run_latency(backend: Backend, work: Workload, base: Path) -> Sample:
             Job("receive_stamps", backend, link, work, 0, scoreboard),
             Job("send_stamps", backend, link, work, 0, scoreboard),
         ]
-        reports, server = _run(link, jobs)
+        reports, server = run_jobs(link, jobs)
     latencies_ns = [ns for report in reports for ns in report.latencies_ns][LATENCY_WARM_UP_RECORDS:]
     seconds = (max(report.end_ns for report in reports) - min(report.start_ns for report in reports)) / 1e9
     sample = _sample(work, seconds, reports, server)
@@ -138,12 +138,18 @@ class _Child:
 
 
 @dataclass(frozen=True)
-class _ServerUse:
+class ServerUse:
+    """What a run cost the processes of the server."""
+
     cpu_s: float
     peak_rss_mb: list[float]
 
 
-def _run(link: Link, jobs: list[Job]) -> tuple[list[Report], _ServerUse]:
+def run_jobs(link: Link, jobs: list[Job]) -> tuple[list[Report], ServerUse]:
+    """Start a process for each job, let them go at once when all are ready, and wait for their reports.
+
+    Raises RunFailedError when one fails, dies or takes too long.
+    """
     children: list[_Child] = []
     try:
         children += [_spawn(job) for job in jobs]
@@ -162,7 +168,7 @@ def _run(link: Link, jobs: list[Job]) -> tuple[list[Report], _ServerUse]:
             child.process.join(START_TIMEOUT_S)
     finally:
         _end(children)
-    return [report for report in reports if isinstance(report, Report)], _ServerUse(cpu_s, peaks)
+    return [report for report in reports if isinstance(report, Report)], ServerUse(cpu_s, peaks)
 
 
 def _spawn(job: Job) -> _Child:
@@ -214,7 +220,7 @@ def _end(children: list[_Child]) -> None:
         child.process.close()
 
 
-def _sample(work: Workload, seconds: float, reports: list[Report], server: _ServerUse) -> Sample:
+def _sample(work: Workload, seconds: float, reports: list[Report], server: ServerUse) -> Sample:
     sample = Sample(work.records, seconds)
     for report in reports:
         sample.cpu_s[report.role] = sample.cpu_s.get(report.role, 0.0) + report.cpu_s

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks.commits import run_commits
 from benchmarks.lag import run_lag
 from benchmarks.plan import Case, Effort, Kind
+from benchmarks.rebalance import run_rebalance
 from benchmarks.runner import RunFailedError, Sample, run_latency, run_rest, run_throughput
 from benchmarks.stats import Summary
 from benchmarks.workload import Workload
@@ -22,6 +24,8 @@ RUNNERS: dict[Kind, Callable[..., Sample]] = {
     Kind.LATENCY: run_latency,
     Kind.REST: run_rest,
     Kind.LAG: run_lag,
+    Kind.REBALANCE: run_rebalance,
+    Kind.COMMITS: run_commits,
 }
 
 

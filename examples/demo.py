@@ -2,30 +2,34 @@
 
 It counts the lines and words of every module of Python's standard library (or in a folder), the long way round:
 
-    producer 1 --+                            +-- partitions 0, 1 --> consumer 1 --+
-                 +--> topic "stdlib-lines" ---+                                    +--> sums == direct count?
-    producer 2 --+      (4 partitions)        +-- partitions 2, 3 --> consumer 2 --+
+    producer 1 --+                            +--> consumer 1, killed half-way --+
+                 +--> topic "stdlib-lines" ---+                                  +--> sums == direct count?
+    producer 2 --+      (4 partitions)        +--> consumer 2 -------------------+
 
 Each line becomes a record whose key is its file, so all lines of a file are in one partition and in order. All four are
 processes of their own, and so is the daemon between them, which lives in temporary folders and is gone in the end.
+
+The consumers are a group: they share the partitions. When half of the lines are counted one of them is killed (SIGKILL), and
+the other one takes its partitions over, from where it had committed. What it had counted and not committed is counted again and
+replaces the first count: each count says which offsets it is of.
+
 The exit code is 0 only if the consumers' sums are exactly those of a direct count.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import sys
 import sysconfig
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
+from demo_counts import Counts, Piece, Tally, count_directly, library_files
+from demo_workers import Worker, Workers
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -43,13 +47,6 @@ CHUNK = 1000
 TIMED_EVERY = 100
 """One record in so many carries the time at which it was sent, for the latency figures."""
 SINGLE_RECORDS = 1000
-
-
-class Counts(NamedTuple):
-    """By file."""
-
-    lines: Counter[bytes]
-    words: Counter[bytes]
 
 
 # --- the producers -----------------------------------------------------------------------------------------
@@ -74,7 +71,7 @@ def produce_files(to_main: Connection, address: str, library: Path, files: list[
                     to_main.send(("sent", CHUNK))
     # Leaving the block has waited until every record was acknowledged: on disk, for acks=all is the default.
     to_main.send(("sent", sent % CHUNK))
-    to_main.send(("result", sent_bytes))
+    to_main.send(("result", (sent, sent_bytes)))
 
 
 def send(producer: Producer, line: bytes, key: bytes, headers: list[tuple[str, str]] | None) -> None:
@@ -92,134 +89,128 @@ def send(producer: Producer, line: bytes, key: bytes, headers: list[tuple[str, s
 # --- the consumers -----------------------------------------------------------------------------------------
 
 
-def count_partitions(to_main: Connection, address: str, partitions: list[int]) -> None:
-    """Count lines and words of each file in ``partitions``, until the producers are done and nothing is left."""
-    counts = Counts(Counter(), Counter())
-    latencies_s: list[float] = []
-    producers_are_done = False
-    assigned = [TopicPartition(TOPIC, number, OFFSET_BEGINNING) for number in partitions]
-    config = {"bootstrap.servers": address, "group.id": GROUP, "enable.auto.commit": False}
+def count_records(to_main: Connection, address: str) -> None:
+    """Count lines and words of each file in the partitions that the group gives to this member, until told that it is over."""
+    config = {
+        "bootstrap.servers": address,
+        "group.id": GROUP,
+        "partition.assignment.strategy": "cooperative-sticky",  # who keeps a partition goes on reading it
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+    }
+
+    def tell(event: str) -> Callable[[Consumer, list[TopicPartition]], None]:
+        return lambda _, moved: to_main.send((event, ({each.partition for each in moved}, time.monotonic())))
+
     with Consumer(config) as consumer:
-        consumer.assign(assigned)
-        while True:
-            messages = next_messages(consumer)
-            count_messages(messages, counts, latencies_s)
-            if messages:
-                to_main.send(("read", len(messages)))
-            elif producers_are_done:
-                break
-            producers_are_done = producers_are_done or to_main.poll()
-        consumer.commit(asynchronous=False)
-    to_main.send(("result", (counts, latencies_s)))
+        consumer.subscribe([TOPIC], on_assign=tell("assigned"), on_revoke=tell("revoked"))
+        while not to_main.poll():
+            if messages := next_messages(consumer):
+                # First the result, then the commit: whoever is killed in between is counted again, and nothing is missed.
+                to_main.send(("counted", count_messages(messages)))
+                consumer.commit()
+    to_main.send(("result", None))
 
 
 def next_messages(consumer: Consumer) -> list[Message]:
     """All that is there, up to CHUNK records; waits a moment for the first one."""
-    first = consumer.poll(0.2)
+    first = consumer.poll(0.1)
     return [] if first is None else [first, *consumer.consume(CHUNK - 1, timeout=0)]
 
 
-def count_messages(messages: list[Message], counts: Counts, latencies_s: list[float]) -> None:
-    now_ns = time.monotonic_ns()
+def count_messages(messages: list[Message]) -> list[Piece]:
+    """A piece for each partition."""
+    now_s = time.monotonic()
+    pieces: dict[int, Piece] = {}
     for message in messages:
         error = message.error()
         if error is not None:
             raise SystemExit(f"cannot read on: {error}")
-        file = message.key()
-        counts.lines[file] += 1
-        counts.words[file] += len(message.value().split())
+        partition, offset, file = message.partition(), message.offset(), message.key()
+        if partition not in pieces:
+            pieces[partition] = Piece(partition, offset, offset, now_s)
+        piece = pieces[partition]
+        piece.end = offset + 1
+        piece.counts.lines[file] += 1
+        piece.counts.words[file] += len(message.value().split())
         for _name, sent_ns in message.headers() or ():
-            latencies_s.append((now_ns - int(sent_ns)) / 1e9)
+            piece.latencies_s.append(now_s - int(sent_ns) / 1e9)
+    return list(pieces.values())
 
 
 # --- the work, and the check -------------------------------------------------------------------------------
 
 
-def library_files(library: Path) -> list[str]:
-    """Every module of the standard library, by its path inside it; no third-party packages."""
-    paths = (path.relative_to(library) for path in library.rglob("*.py") if path.is_file())
-    return sorted(str(path) for path in paths if path.parts[0] not in ("site-packages", "dist-packages"))
+class Run:
+    """From the first record to the last count, with a kill half-way."""
 
+    def __init__(self, address: str, library: Path, files: list[str], total: int) -> None:
+        self.workers = Workers()
+        self.tally = Tally(PARTITIONS)
+        self.started_at = self.ended_at = self.killed_at = self.taken_over_at = 0.0
+        self.orphans: set[int] = set()
+        """The partitions of the consumer that was killed."""
+        self._address, self._library, self._files, self._total = address, library, files, total
+        self._shares: dict[Worker, set[int]] = {}
 
-def count_directly(library: Path, files: list[str]) -> Counts:
-    counts = Counts(Counter(), Counter())
-    for name in files:
-        lines = (library / name).read_bytes().splitlines()
-        counts.lines[name.encode()] += len(lines)
-        counts.words[name.encode()] += sum(len(line.split()) for line in lines)
-    return counts
+    def go(self) -> None:
+        with progress_bars(self._total) as show:
+            self._start_consumers()
+            self._start_producers()
+            while not self._is_over():
+                for worker, what, value in self.workers.hear():
+                    self._note(worker, what, value, show)
+                if not self.killed_at and self.tally.lines() >= self._total // 2:
+                    self._kill_one()
+        self.ended_at = time.monotonic()
+        self.workers.tell("consumer", "it is over")
+        while self.workers.are_running("consumer"):
+            list(self.workers.hear())
 
+    def _start_consumers(self) -> None:
+        """Before the first record: what is measured is neither starting Python nor sharing four partitions."""
+        for _ in range(CONSUMERS):
+            self._shares[self.workers.start("consumer", count_records, self._address)] = set()
+        while any(len(share) != PARTITIONS // CONSUMERS for share in self._shares.values()):
+            for worker, _, (partitions, _) in self.workers.hear():
+                self._shares[worker] ^= partitions
 
-class Workers:
-    """Processes that report to this one, each over a pipe."""
+    def _start_producers(self) -> None:
+        for number in range(PRODUCERS):
+            files = self._files[number::PRODUCERS]
+            self.workers.start("producer", produce_files, self._address, self._library, files)
 
-    def __init__(self) -> None:
-        self._context = multiprocessing.get_context("spawn")
-        self._running: dict[Connection, str] = {}
-        self.results: dict[str, list[Any]] = {}
+    def _is_over(self) -> bool:
+        if self.workers.are_running("producer") or not self.taken_over_at:
+            return False
+        return self.tally.lines() == sum(lines for lines, _ in self.workers.results["producer"])
 
-    def start(self, role: str, target: Callable[..., None], *arguments: object) -> None:
-        ours, theirs = self._context.Pipe()
-        # Daemonic: they end with this process, whatever happens to it.
-        process = self._context.Process(target=run_worker, args=(target, theirs, *arguments), daemon=True)
-        process.start()
-        theirs.close()
-        self._running[ours] = role
+    def _note(self, worker: Worker, what: str, value: Any, show: Callable[[str, int], None]) -> None:
+        if what == "sent":
+            self.started_at = self.started_at or time.monotonic()
+            show(what, value)
+        elif what == "counted":
+            before = self.tally.lines()
+            self.tally.add(value)
+            show(what, self.tally.lines() - before)
+        else:
+            partitions, at = value
+            self._shares[worker] ^= partitions
+            if self.killed_at and self._shares[worker] >= self.orphans:
+                self.taken_over_at = at
 
-    def tell(self, role: str, text: str) -> None:
-        for pipe, its_role in self._running.items():
-            if its_role == role:
-                pipe.send(text)
+    def _kill_one(self) -> None:
+        victim, self.orphans = self._shares.popitem()
+        self.killed_at = time.monotonic()
+        for what, value in self.workers.kill(victim):
+            if what == "counted":
+                self.tally.add(value)
 
-    def are_running(self, role: str) -> bool:
-        return role in self._running.values()
-
-    def wait(self, on_progress: Callable[[str, int], None]) -> None:
-        """Take what the workers have to say, at least one message."""
-        for pipe in wait(list(self._running)):
-            assert isinstance(pipe, Connection)
-            role = self._running[pipe]
-            try:
-                kind, value = pipe.recv()
-            except EOFError:
-                raise SystemExit(f"a {role} failed: see above") from None
-            if kind == "result":
-                self.results.setdefault(role, []).append(value)
-                del self._running[pipe]
-            else:
-                on_progress(kind, value)
-
-
-def run_worker(target: Callable[..., None], to_main: Connection, *arguments: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the main process ends, and the workers with it
-    target(to_main, *arguments)
-
-
-def stream_library(address: str, library: Path, files: list[str], total: int) -> tuple[Workers, float]:
-    """Run the producers and consumers; their results, and the seconds from the first record to the last count."""
-    workers = Workers()
-    started_at = time.monotonic()
-    for number in range(CONSUMERS):
-        share = list(range(number, PARTITIONS, CONSUMERS))
-        workers.start("consumer", count_partitions, address, share)
-    for number in range(PRODUCERS):
-        workers.start("producer", produce_files, address, library, files[number::PRODUCERS])
-    with progress_bars(total) as advance:
-
-        def on_progress(kind: str, count: int) -> None:
-            nonlocal started_at
-            if not has_begun:
-                has_begun.append(True)
-                started_at = time.monotonic()  # starting Python four times is not what is measured
-            advance(kind, count)
-
-        has_begun: list[bool] = []
-        while workers.are_running("producer"):
-            workers.wait(on_progress)
-        workers.tell("consumer", "the producers are done")
-        while workers.are_running("consumer"):
-            workers.wait(on_progress)
-    return workers, time.monotonic() - started_at
+    def handover(self) -> str:
+        """From the kill until the other one had the partitions, and until it had read from all that there was more in."""
+        reads = [self.tally.first_read(partition, since=self.taken_over_at) for partition in self.orphans]
+        moments = [self.taken_over_at, *sorted(read for read in reads if read is not None)[-1:]]
+        return " / ".join(f"{1000 * (moment - self.killed_at):.1f}" for moment in moments) + " ms"
 
 
 @contextmanager
@@ -228,7 +219,7 @@ def progress_bars(total: int) -> Iterator[Callable[[str, int], None]]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         tasks = {
             "sent": progress.add_task("produced", total=total),
-            "read": progress.add_task("consumed", total=total),
+            "counted": progress.add_task("consumed", total=total),
         }
         yield lambda kind, count: progress.advance(tasks[kind], count)
 
@@ -260,8 +251,8 @@ def group_lag(address: str) -> int:
 
 
 def files_in_shared_memory() -> set[Path]:
-    """Ours: other programs use /dev/shm too."""
-    return set(Path("/dev/shm").glob("*shmbroker*"))
+    """Ours: other programs use /dev/shm too. Named shared memory and semaphores are files; folders are not the demo's."""
+    return {path for path in Path("/dev/shm").glob("*shmbroker*") if path.is_file()}
 
 
 def percentiles(seconds: list[float]) -> str:
@@ -270,55 +261,65 @@ def percentiles(seconds: list[float]) -> str:
     return f"{p50 * 1000:.2f} / {p99 * 1000:.2f} ms"
 
 
+def results_table(run: Run, counted: Counts, single: list[float], lag: int) -> Table:
+    records = counted.lines.total()
+    seconds = run.ended_at - run.started_at
+    sent_bytes = sum(size for _, size in run.workers.results["producer"])
+    rows = {
+        "records (lines)": f"{records:,}",
+        "words": f"{counted.words.total():,}",
+        "seconds": f"{seconds:.2f}",
+        "records/s": f"{records / seconds:,.0f}",
+        "MB/s": f"{sent_bytes / seconds / 1e6:.1f}",
+        "latency p50 / p99, at full speed": percentiles(run.tally.latencies_s),
+        "latency p50 / p99, single records": percentiles(single),
+        "killed consumer: partitions handed over / read": run.handover(),
+        "lag": str(lag),
+    }
+    table = Table(title="through the broker", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
 def main() -> int:
     console = Console()
     library = Path(sys.argv[1] if len(sys.argv) > 1 else sysconfig.get_paths()["stdlib"])
     files = library_files(library)
     expected = count_directly(library, files)
     total = expected.lines.total()
+    if not total:
+        raise SystemExit(f"there is no line of Python to count in {library}")
     console.print(f"{len(files)} files with {total:,} lines in {library}")
 
     shared_memory_before = files_in_shared_memory()
     with EmbeddedBroker() as broker:
         console.print(f"daemon with pid {broker.pid} at {broker.bootstrap_servers}")
         address = broker.bootstrap_servers
-        AdminClient({"bootstrap.servers": address}).create_topics([NewTopic(TOPIC, PARTITIONS)])[
-            TOPIC
-        ].result()
+        admin = AdminClient({"bootstrap.servers": address})
+        admin.create_topics([NewTopic(TOPIC, PARTITIONS)])[TOPIC].result()
 
-        workers, seconds = stream_library(address, library, files, total)
+        run = Run(address, library, files, total)
+        run.go()
         single = single_record_latencies(address)
         lag = group_lag(address)
         daemon = psutil.Process(broker.pid)
         processes = [daemon, *daemon.children(recursive=True)]
         folder = broker.data_dir.parent
 
-    counted = Counts(Counter(), Counter())
-    latencies_s: list[float] = []
-    for counts, its_latencies_s in workers.results["consumer"]:
-        counted.lines.update(counts.lines)
-        counted.words.update(counts.words)
-        latencies_s += its_latencies_s
-    sent_bytes = sum(workers.results["producer"])
-
-    table = Table(title="through the broker", show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_row("records (lines)", f"{total:,}")
-    table.add_row("words", f"{counted.words.total():,}")
-    table.add_row("seconds", f"{seconds:.2f}")
-    table.add_row("records/s", f"{total / seconds:,.0f}")
-    table.add_row("MB/s", f"{sent_bytes / seconds / 1e6:.1f}")
-    table.add_row("latency p50 / p99, at full speed", percentiles(latencies_s))
-    table.add_row("latency p50 / p99, single records", percentiles(single))
-    table.add_row("lag", str(lag))
-    console.print(table)
+    counted = run.tally.counts()
+    console.print(results_table(run, counted, single, lag))
 
     left: list[object] = list(files_in_shared_memory() - shared_memory_before)
     left += [process for process in processes if process.is_running()]
     left += [folder] if folder.exists() else []
     checks = {
         "the sums are exactly those of a direct count": counted == expected,
+        "one of two consumers was killed half-way, and the other one went on": run.taken_over_at
+        > run.killed_at
+        > 0,
         "lag 0: everything was read and committed": lag == 0,
         "nothing left behind: no process, no file in /dev/shm, no folder": not left,
     }
