@@ -1,17 +1,27 @@
-"""Members of groups over the raw protocol."""
+"""Members of groups, and producers with transactions, over the raw protocol."""
 
 from __future__ import annotations
 
+import itertools
+import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shmbroker.errors import ErrorCode
+from shmbroker.log.reader import LogReader
 from shmbroker.protocol import messages as m
+from shmbroker.records.builder import Columns, ProducerStamp, build_batch
+from shmbroker.records.layout import Flag
+from shmbroker.shm.completions import CompletionReader
 from shmbroker.shm.region import map_session_fd
-from shmbroker.shm.session import HEARTBEAT_WORD, LAST_POLL_WORD
+from shmbroker.shm.ring import RingWriter, topic_tag
+from shmbroker.shm.session import HEARTBEAT_WORD, LAST_POLL_WORD, WAITING_WORD, read_header
+from shmbroker.shm.table import PartitionTable
+from shmbroker.shm.wakeup import Sleeper, ring
 
 
 class Member:
@@ -103,3 +113,105 @@ def member_of() -> NewMember:
 def new_member(daemon: Any) -> NewMember:
     """As ``member_of``, with the default daemon."""
     return lambda *topics, **fields: Member(daemon, *topics, **fields)
+
+
+class TransactionalProducer:
+    """A producer that asks when it is told to, and writes through a ring."""
+
+    def __init__(self, daemon: Any, transactional_id: str = "x", **fields: Any) -> None:
+        self.daemon = daemon
+        self.transactional_id = transactional_id
+        self.identity = m.InitProducerIdReply(-1, -1)
+        self.sequences: dict[tuple[str, int], int] = {}
+        self._request_ids = itertools.count(1)
+        self.attach()
+        self.init(**fields)
+
+    def attach(self) -> None:
+        """Over a new connection."""
+        self.table = PartitionTable.open(self.daemon.runtime_dir / "partitions")
+        self.client = self.daemon.attach("raw")
+        assert isinstance(self.client.request(m.AttachProducer(1 << 16)), m.AttachReply)
+        region_fd, sleep_fd, doorbell_fd = self.client.take_fds(3)
+        self._region = map_session_fd(region_fd)
+        layout = read_header(self._region)
+        view = memoryview(self._region)
+        self._ring = RingWriter(view, layout)
+        self._completions = CompletionReader(view, layout)
+        self._sleeper = Sleeper(view.cast("q"), WAITING_WORD, sleep_fd)
+        self._doorbell = doorbell_fd
+
+    def init(self, **fields: Any) -> None:
+        self.identity = self.client.request(m.InitProducerId(self.transactional_id, **fields))
+        assert isinstance(self.identity, m.InitProducerIdReply), self.identity
+        self.sequences.clear()
+
+    @property
+    def _who(self) -> tuple[str, int, int]:
+        return self.transactional_id, self.identity.producer_id, self.identity.producer_epoch
+
+    def add(self, topic: str, *partitions: int) -> ErrorCode:
+        refs = [m.PartitionRef(topic, number) for number in partitions]
+        return _code(self.client.request(m.AddPartitionsToTransaction(*self._who, refs)))
+
+    def commit_offset(self, group: str, topic: str, partition: int, offset: int, **fields: Any) -> ErrorCode:
+        item = m.OffsetToCommit(topic, partition, offset)
+        return _code(self.client.request(m.CommitTransactionOffsets(*self._who, group, [item], **fields)))
+
+    def send(self, topic: str, partition: int, *values: bytes) -> int:
+        """Write one batch; the code it is answered with."""
+        row = next(
+            info
+            for found in self.client.request(m.DescribeTopics([topic])).topics
+            for info in found.partitions
+            if info.partition == partition
+        )
+        sequence = self.sequences.get((topic, partition), 0)
+        stamp = ProducerStamp(self.identity.producer_id, self.identity.producer_epoch, sequence)
+        header, body = build_batch(Columns(list(values)), 1000, stamp, flags=int(Flag.TRANSACTIONAL))
+        tag = topic_tag(self.table.topic_id(row.slot))
+        assert self._ring.try_write(next(self._request_ids), row.slot, 1, header + body, topic_tag=tag)
+        ring(self._doorbell)
+        deadline = time.monotonic() + 30.0
+        while not self._completions.has_entries():
+            assert time.monotonic() < deadline, "no answer"
+            self._sleeper.sleep_unless(self._completions.has_entries, 1.0)
+        (answer,) = self._completions.take_all()
+        if not answer.error:
+            self.sequences[topic, partition] = sequence + len(values)
+        return answer.error
+
+    def ask_end(self, committed: bool) -> Any:
+        return self.client.request(m.EndTransaction(*self._who, committed), timeout_s=30.0)
+
+    def end(self, committed: bool) -> None:
+        reply = self.ask_end(committed)
+        assert isinstance(reply, m.EndTransactionReply), reply
+        self.identity = m.InitProducerIdReply(reply.producer_id, reply.producer_epoch)
+        self.sequences.clear()
+
+    def committed(self, topic: str, partition: int) -> list[bytes | None]:
+        """What a read_committed reader finds."""
+        (found,) = self.client.request(m.DescribeTopics([topic])).topics
+        (info,) = (info for info in found.partitions if info.partition == partition)
+        figures = self.table.figures(info.slot)
+        reader = LogReader(Path(info.directory))
+        values: list[bytes | None] = []
+        offset, end = figures.log_start, figures.last_stable
+        while offset < end:
+            batches = reader.read(offset, end, 1 << 20, check_crcs=True, active_base=figures.active_base)
+            for batch in reader.committed(batches, end):
+                values += batch.value_list()
+            offset = batches[-1].last_offset + 1
+        reader.close()
+        return values
+
+
+def _code(reply: Any) -> ErrorCode:
+    return reply.code if isinstance(reply, m.Failure) else reply.outcomes[0].code
+
+
+@pytest.fixture
+def producer_of() -> Callable[..., TransactionalProducer]:
+    """``producer_of(daemon, transactional_id="x", **fields of InitProducerId)``: attached and initialised."""
+    return TransactionalProducer
