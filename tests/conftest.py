@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 SYSTEM, KAFKA = "system", "kafka"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Divide the tests into groups that stay together when several processes run them, and let the two large ones begin.
 
