@@ -127,6 +127,29 @@ _OWN = [
     ),
     *GROUP_KEYS,
     *LAG_KEYS,
+    # --- producers ------------------------------------------------------------------------------------------
+    ConfigKey(
+        "producer.id.expiration.ms",
+        _INT,
+        86_400_000,
+        "A partition forgets a producer that wrote nothing for so long and has no transaction open there.",
+        unit="ms",
+        minimum=1,
+        maximum=INT_MAX,
+        is_dynamic=True,
+        reason="Kafka's default, a day: far longer than any producer tries again (delivery.timeout.ms).",
+    ),
+    ConfigKey(
+        "max.producers.per.partition",
+        _INT,
+        10_000,
+        "Producers that a partition remembers; a new one takes the place of those that wrote longest ago. Where all of them"
+        " have open transactions it is refused with THROTTLING_QUOTA_EXCEEDED.",
+        minimum=1,
+        maximum=1_000_000,
+        is_dynamic=True,
+        reason="1 KiB of memory each, and 150 bytes that each new segment begins with.",
+    ),
     # --- storage --------------------------------------------------------------------------------------------
     ConfigKey(
         "metadata.max.bytes",

@@ -47,9 +47,17 @@ class ActiveSegment:
             map_bytes = max(segment_bytes, self.file_bytes) + MAP_SLACK_BYTES
             self._environment = _open_environment(path, map_bytes)
             self._tables = {table: self._environment.open_db(table, create=False) for table in segment.TABLES}
+            self._check_format()
         except BaseException:
             self.close()
             raise
+
+    def _check_format(self) -> None:
+        version = self.rows(segment.META).get(segment.META_FORMAT)
+        if version != segment.FORMAT_VERSION:
+            ours = segment.FORMAT_VERSION.decode()
+            found = "none" if version is None else version.decode(errors="replace")
+            raise DamageError(f"is of format {found}; this version writes format {ours}")
 
     def close(self) -> None:
         if self._environment is not None:

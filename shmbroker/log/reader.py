@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import bisect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
+from shmbroker.log.aborted import CommittedView
 from shmbroker.log.mapping import SegmentWindows
 from shmbroker.log.pages import DamageError, PageReader, Value, read_at
 from shmbroker.log.segment import KEY, storage_error
@@ -35,6 +36,7 @@ class LogReader:
         self._is_compacted: bool | None = None
         """None: not looked up yet."""
         self._windows: SegmentWindows | None = None
+        self._committed = CommittedView(folder)
 
     def read(
         self,
@@ -73,6 +75,10 @@ class LogReader:
                 self._check_gap(offset, following)
             offset = max(offset, following)
         return []
+
+    def committed(self, batches: Sequence[RecordBatch], end_offset: int) -> list[RecordBatch]:
+        """See :meth:`CommittedView.visible`: what read_committed readers see of ``batches`` from one :meth:`read`."""
+        return self._committed.visible(batches, end_offset)
 
     def close(self) -> None:
         self._leave_segment()

@@ -6,8 +6,10 @@ A partition is the folder ``<log dir>/<topic>-<partition>/``; a segment is one L
 =============  =============================================  ==========================================================
 ``log``        last offset of a batch, u64 big-endian         the batch, stamped
 ``time``       highest timestamp so far, big-endian, biased   last offset of the batch that brought it, u64 big-endian
-``producers``  producer id, u64 big-endian                    its epoch and its last five batches (:class:`ProducerRow`)
-``aborted``    last offset of an aborted transaction          its producer and first offset
+``producers``  producer id, u64 big-endian                    its epoch, open transaction and last five batches
+                                                              (:class:`~shmbroker.log.producers.ProducerRow`)
+``aborted``    offset of an abort marker, u64 big-endian      producer, first offset, and what was stable then
+                                                              (:class:`~shmbroker.log.producers.AbortedTransaction`)
 ``meta``       a name                                         what the segment says of itself
 =============  =============================================  ==========================================================
 
@@ -40,7 +42,7 @@ META_FORMAT: Final = b"format"
 META_LOG_START: Final = b"log_start"
 META_COMPACTED: Final = b"compacted"
 """There in a segment that compaction made: only then may offsets be missing between its batches."""
-FORMAT_VERSION: Final = b"1"
+FORMAT_VERSION: Final = b"2"
 
 
 def file_name(base_offset: int) -> str:

@@ -1,8 +1,9 @@
 """Whether LMDB may be let loose on a segment: every page that appending will meet is looked at first.
 
-Appending goes down the right edge of the trees of batches and times, and anywhere in the small ones (producers, meta, the
-list of free pages). A damaged page among these would end the broker with an assertion, or let it write over live pages;
-found here it takes one partition offline. Readers check what they read themselves, so the rest is not looked at.
+Appending goes down the right edge of the trees of batches, times and aborted transactions, and anywhere in the small ones
+(producers, meta, the list of free pages). A damaged page among these would end the broker with an assertion, or let it write
+over live pages; found here it takes one partition offline. Readers check what they read themselves, so the rest is not looked
+at.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import pairwise
 from shmbroker.log import segment
 from shmbroker.log.pages import NO_ROOT, SUB_TREE, BigValue, DamageError, Page, PageReader, child_of, read_at
 
-_EDGE_TABLES = (segment.LOG, segment.TIMES)
+_EDGE_TABLES = (segment.LOG, segment.TIMES, segment.ABORTED)
 _FREE_LIST_KEY = "list of free pages"
 
 

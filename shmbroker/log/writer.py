@@ -1,7 +1,7 @@
 """The broker's end of one partition's log: appends, rolls, log start, flush.
 
-One thread appends; :meth:`PartitionWriter.flush` may run in another. A batch, its time index entry and the producer
-state it implies commit in ONE LMDB transaction, so after kill -9 the log is whole: there is nothing to repair or rebuild.
+One thread appends; :meth:`PartitionWriter.flush` may run in another. A batch or marker, its entries in the indexes and the
+producer state it implies commit in ONE LMDB transaction, so after kill -9 the log is whole: nothing is to be repaired.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,25 +19,33 @@ import lmdb
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
+from shmbroker.log.aborted import pack_aborted
 from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, create_segment
-from shmbroker.log.producers import ProducerStates
+from shmbroker.log.producers import MAX_PRODUCERS, AbortedTransaction, OpenTransaction, ProducerStates
 from shmbroker.log.segment import KEY, storage_error
-from shmbroker.records.layout import HEADER, Header, stamp
+from shmbroker.records.control import Marker, build_marker
+from shmbroker.records.layout import HEADER, Header, read_header, stamp
 
 TIME_RESCAN_BYTES = 1024 * 1024
 """Batch bytes after the last entry of the time index that are looked at when a log is opened: those that waited for an
 entry. More than ``index.interval.bytes`` where that was lowered since."""
 LITTLE_ROOM_BYTES = 1024 * 1024
 """A failure on a file system with less room than this is told together with the room."""
+PRODUCER_EXPIRATION_MS = 86_400_000
+"""Default of ``producer.id.expiration.ms``."""
 
 
 class Staged(NamedTuple):
-    """A batch on its way into the log. ``append_time`` is -1 for CreateTime."""
+    """A batch on its way into the log. ``append_time`` is -1 for CreateTime, ``now_ms`` is when it came; ``marker`` says what a
+    control batch ends, ``aborted`` what that aborts."""
 
     batch: bytearray
     header: Header
     base_offset: int
     append_time: int
+    now_ms: int
+    marker: Marker | None = None
+    aborted: AbortedTransaction | None = None
 
 
 class Position(NamedTuple):
@@ -59,21 +67,34 @@ class PartitionWriter:
         segment_bytes: size of the active segment's file from which a new one is begun (``segment.bytes``).
         index_interval_bytes: batch bytes between two entries of the time index (``index.interval.bytes``).
         leader_epoch: stamped into every batch.
+        producer_expiration_ms: producers that wrote nothing for so long are forgotten (``producer.id.expiration.ms``).
+        max_producers: how many are remembered (``max.producers.per.partition``).
 
     Raises:
         BrokerError: KAFKA_STORAGE_ERROR when the folder or its newest segment cannot be opened or is damaged.
     """
 
     def __init__(
-        self, folder: Path, segment_bytes: int, index_interval_bytes: int, leader_epoch: int
+        self,
+        folder: Path,
+        segment_bytes: int,
+        index_interval_bytes: int,
+        leader_epoch: int,
+        producer_expiration_ms: int = PRODUCER_EXPIRATION_MS,
+        max_producers: int = MAX_PRODUCERS,
     ) -> None:
         self.folder = folder
         self.segment_bytes = segment_bytes
         self.index_interval_bytes = index_interval_bytes
         self.leader_epoch = leader_epoch
+        self.producer_expiration_ms = producer_expiration_ms
+        self.max_producers = max_producers
         self.rolls = 0
         self.log_start = self.log_end = self.active_base = 0
         self.producers = ProducerStates()
+        self.opened: list[OpenTransaction] = []
+        """Transactions whose first batch came with the last commit, or may come with the next."""
+        self._first_open: int | None = None
         self._staged: list[Staged] = []
         self._next_offset = 0
         self._active_bytes = 0
@@ -125,11 +146,13 @@ class PartitionWriter:
         self.log_end = KEY.unpack(last[0])[0] + 1 if last else self.active_base
         log_start = active.rows(segment.META).get(segment.META_LOG_START)
         self.log_start = bases[0] if log_start is None else KEY.unpack(log_start)[0]
-        producers = ProducerStates()
-        for key, row in active.rows(segment.PRODUCERS).items():
-            producers.load(KEY.unpack(key)[0], row)
-        self.producers = producers
+        self.producers = self._states(active)
+        self._first_open = self.producers.first_open
         self._load_times(active)
+
+    def _states(self, active: ActiveSegment) -> ProducerStates:
+        rows = active.rows(segment.PRODUCERS)
+        return ProducerStates(((KEY.unpack(key)[0], row) for key, row in rows.items()), self.max_producers)
 
     def _load_times(self, active: ActiveSegment) -> None:
         """The time index, and the highest timestamp of the batches that wait for their entry in it."""
@@ -166,10 +189,19 @@ class PartitionWriter:
         total: int = self._sealed_bytes + self._active_bytes
         return total
 
-    def stage(self, batch: bytearray, header: Header, append_time: int) -> Position:
+    @property
+    def last_stable(self) -> int:
+        """Offset below which every transaction has ended (KIP-98): as far as read_committed readers see."""
+        return self.log_end if self._first_open is None else max(self._first_open, self.log_start)
+
+    def stage(self, batch: bytearray, header: Header, append_time: int, now_ms: int = -1) -> Position:
         """Give ``batch`` its offset and hold it for the next :meth:`commit`.
 
         A batch whose producer sent it before is not staged again: its old position is returned.
+
+        Args:
+            append_time: -1 for CreateTime.
+            now_ms: when the producer was heard of; -1 takes the batch's own word for it.
 
         Raises:
             BrokerError: as :meth:`ProducerStates.check`; RECORD_LIST_TOO_LARGE for a batch over ``segment.bytes``;
@@ -180,22 +212,50 @@ class PartitionWriter:
                 ErrorCode.RECORD_LIST_TOO_LARGE,
                 f"batch of {header.length} bytes is over {self.segment_bytes} (segment.bytes) in {self.folder}",
             )
+        if now_ms < 0:
+            now_ms = header.max_timestamp
         if not self._staged:
-            self._prepare()
+            self._prepare(now_ms)
         earlier = self.producers.check(header)
         if earlier is not None:
             return Position(earlier.base_offset, earlier.append_time, True)
         base_offset = self._next_offset
-        self.producers.record(header, base_offset, append_time)
-        self._staged.append(Staged(batch, header, base_offset, append_time))
+        self._staged.append(Staged(batch, header, base_offset, append_time, now_ms))
+        self._record(self._staged[-1])
         self._next_offset = base_offset + header.last_offset_delta + 1
         return Position(base_offset, append_time, False)
 
-    def _prepare(self) -> None:
+    def stage_marker(self, marker: Marker, now_ms: int) -> bool:
+        """Hold the control batch that ends a transaction for the next :meth:`commit`; False when there is nothing to write:
+        the log has it, or a newer one.
+
+        Raises:
+            BrokerError: as :meth:`ProducerStates.has_marker`; KAFKA_STORAGE_ERROR as :meth:`stage`.
+        """
+        if not self._staged:
+            self._prepare(now_ms)
+        if self.producers.has_marker(marker):
+            return False
+        batch, offset = build_marker(marker, now_ms), self._next_offset
+        aborted = self.producers.end_transaction(marker, offset, now_ms)
+        self._staged.append(Staged(batch, read_header(batch), offset, -1, now_ms, marker, aborted))
+        self._next_offset = offset + 1
+        return True
+
+    def _record(self, item: Staged) -> None:
+        """Remember in the producers' states what is staged."""
+        if item.marker is not None:
+            self.producers.end_transaction(item.marker, item.base_offset, item.now_ms)
+        elif self.producers.record(item.header, item.base_offset, item.append_time, item.now_ms):
+            header = item.header
+            self.opened.append(OpenTransaction(header.producer_id, header.producer_epoch, item.base_offset))
+
+    def _prepare(self, now_ms: int) -> None:
         """Make ready for the first batch of a commit."""
         active = self._active or self._open()
         if active.file_bytes >= self.segment_bytes and self.log_end > self.active_base:
-            self._roll(active)
+            self._roll(active, now_ms)
+        self.opened = []
         self._next_offset = self.log_end
 
     def commit(self) -> int:
@@ -207,6 +267,7 @@ class PartitionWriter:
         """
         staged, self._staged = self._staged, []
         if not staged:
+            self.opened = []
             return 0
         active = self._active
         assert active is not None, "stage() opened it"
@@ -217,9 +278,10 @@ class PartitionWriter:
                 if self.log_end == self.active_base:
                     raise
                 # Page overhead ate the slack: the limit in bytes was only an estimate.
-                active = self._roll(active)
+                active = self._roll(active, staged[-1].now_ms)
+                self.opened = []
                 for item in staged:
-                    self.producers.record(item.header, item.base_offset, item.append_time)
+                    self._record(item)
                 active.write(lambda txn, tables: self._put(staged, txn, tables))
         except (*SEGMENT_ERRORS, BrokerError) as error:
             failure = self._failure(f"append at offset {self.log_end}", error)
@@ -227,6 +289,8 @@ class PartitionWriter:
             raise failure from error
         last = staged[-1]
         self.log_end = last.base_offset + last.header.last_offset_delta + 1
+        self._first_open = self.producers.first_open
+        self.producers.forgotten.clear()
         return sum(item.header.length for item in staged)
 
     def _failure(self, what: str, error: Exception) -> BrokerError:
@@ -246,8 +310,8 @@ class PartitionWriter:
 
     def _put(self, staged: Sequence[Staged], txn: Any, tables: Mapping[bytes, Any]) -> None:
         log = tables[segment.LOG]
-        producer_ids = set()
-        for batch, header, base_offset, append_time in staged:
+        producer_ids = set(self.producers.forgotten)
+        for batch, header, base_offset, append_time, _, _, aborted in staged:
             stamp(batch, base_offset, append_time, self.leader_epoch)
             last_offset = base_offset + header.last_offset_delta
             if not txn.put(KEY.pack(last_offset), batch, append=True, db=log):
@@ -259,10 +323,18 @@ class PartitionWriter:
                 txn.put(key, KEY.pack(last_offset), db=tables[segment.TIMES])
                 self._indexed_time, self._unindexed_bytes = self._highest_time, 0
             producer_ids.add(header.producer_id)
+            if aborted is not None:
+                txn.put(*pack_aborted(aborted), append=True, db=tables[segment.ABORTED])
         producer_ids.discard(-1)
+        self._put_producers(producer_ids, txn, tables[segment.PRODUCERS])
+
+    def _put_producers(self, producer_ids: Set[int], txn: Any, table: Any) -> None:
         for producer_id in producer_ids:
             row = self.producers.packed_row(producer_id)
-            txn.put(KEY.pack(producer_id), row, db=tables[segment.PRODUCERS])
+            if row is None:
+                txn.delete(KEY.pack(producer_id), db=table)
+            else:
+                txn.put(KEY.pack(producer_id), row, db=table)
 
     def _note_time(self, header: Header, append_time: int) -> None:
         timestamp = header.max_timestamp if append_time < 0 else append_time
@@ -275,10 +347,11 @@ class PartitionWriter:
 
     # --- segments ------------------------------------------------------------------------------------------
 
-    def _roll(self, active: ActiveSegment) -> ActiveSegment:
+    def _roll(self, active: ActiveSegment, now_ms: int) -> ActiveSegment:
         """Flush and seal the active segment and begin a new one that starts with a copy of the producers' state.
 
-        The state is copied from the old segment and not from memory, which may know of batches that are only staged.
+        The state is copied from the old segment and not from memory, which may know of batches that are only staged. Producers
+        that expired are left behind.
 
         Raises:
             BrokerError: KAFKA_STORAGE_ERROR; the old segment stays the active one, or the new one is opened later.
@@ -287,12 +360,21 @@ class PartitionWriter:
         path = self._path(self.log_end)
         try:
             rows = active.rows(segment.PRODUCERS)
+            for producer_id in self._states(active).expired(now_ms - self.producer_expiration_ms):
+                del rows[KEY.pack(producer_id)]
             create_segment(path, self.segment_bytes, self.log_start, rows, is_durable=True)
         except SEGMENT_ERRORS as error:
             raise storage_error(path, "cannot begin a new segment", error) from error
         self._is_named = False
         self.rolls += 1
         return self._open()
+
+    def expire_producers(self, now_ms: int) -> int:
+        """Forget producers that wrote nothing for ``producer_expiration_ms`` and have no open transaction; returns how many.
+        Their rows go with the next commit: who comes back from a crash in between is forgotten once more."""
+        expired = self.producers.expired(now_ms - self.producer_expiration_ms)
+        self.producers.forget(expired)
+        return len(expired)
 
     def advance_log_start(self, offset: int) -> None:
         """Delete records below ``offset`` (delete_records): durable when this returns; whole segments are unlinked.

@@ -113,6 +113,10 @@ class PartitionTable:
         """Index into ``words`` of the slot's high watermark: pollers load it without a call."""
         return self._word(slot) + _HIGH_WATERMARK
 
+    def last_stable_word(self, slot: int) -> int:
+        """Index into ``words`` of the slot's last stable offset, which read_committed readers poll."""
+        return self._word(slot) + _LAST_STABLE
+
     def state_word(self, slot: int) -> int:
         """Index into ``words`` of the slot's :class:`PartitionState`."""
         return self._word(slot) + _STATE

@@ -41,6 +41,7 @@ class Fetcher:
         self._config = config
         self._link = link
         self._committed_offsets = committed_offsets
+        self._committed_only = config.isolation_level == "read_committed"
         self._read_bytes = max(1, min(READ_BYTES, config.max_partition_fetch_bytes, config.fetch_max_bytes))
         self.partitions: dict[tuple[str, int], AssignedPartition] = {}
         self._is_paused: dict[tuple[str, int], bool] = {}
@@ -126,7 +127,7 @@ class Fetcher:
                 partition.slot = -1
                 continue
             is_other_log = partition.topic_id not in ("", topic_id)
-            partition.locate(info, topic_id, table)
+            partition.locate(info, topic_id, table, committed_only=self._committed_only)
             if is_other_log:
                 self._check_position(partition)
         self._resolve_all()
@@ -153,8 +154,7 @@ class Fetcher:
 
     def end_of(self, figures: Figures) -> int:
         """How far this consumer may read (``isolation.level``)."""
-        is_committed = self._config.isolation_level == "read_committed"
-        return figures.last_stable if is_committed else figures.high_watermark
+        return figures.last_stable if self._committed_only else figures.high_watermark
 
     def _resolve_all(self) -> None:
         """Turn the starts asked for into positions, where they can be known now."""
@@ -236,7 +236,7 @@ class Fetcher:
         if table is None:
             return False
         words = table.words
-        end = words[partition.high_watermark_word]
+        end = words[partition.end_word]
         if end > position:
             return not (partition.is_offline and words[partition.state_word] != PartitionState.ONLINE)
         return bool(end == position and self._wants_eof(partition))
@@ -288,17 +288,17 @@ class Fetcher:
     def _current_batch(self, partition: AssignedPartition) -> RecordBatch | None:
         """The batch whose records come next, read from the log if none is at hand."""
         if not partition.batches:
+            position = partition.position
             batches = self._read(partition, anchored=False)
             if not batches:
                 return None
-            offset = partition.position
             partition.batches.extend(batches)
-            partition.index = batches[0].index_of(offset)
-            partition.position = batches[-1].last_offset + 1
+            partition.index = batches[0].index_of(position)
         return partition.batches[0]
 
     def _read(self, partition: AssignedPartition, *, anchored: bool) -> list[RecordBatch]:
-        """Batches from the partition's position on; an event is set where there are none for a reason."""
+        """Batches to deliver from the partition's position on, which moves past them; an event is set where there are none for
+        a reason."""
         figures = self.figures(partition)
         position = partition.position
         if figures.state != PartitionState.ONLINE or partition.reader is None:
@@ -326,13 +326,28 @@ class Fetcher:
         if not batches:
             partition.position = end
             return []
+        after = batches[-1].last_offset + 1
+        if not any(batch.header.flags for batch in batches):
+            partition.has_read = True
+        else:
+            batches = self._visible(partition, batches, end)
+            partition.has_read |= bool(batches)
+            reached = batches[-1].last_offset + 1 if batches else position
+            if reached < after:
+                partition.note_skipped(reached, after)
+        partition.position = after
         partition.read_rows += sum(batch.count for batch in batches)
         partition.read_bytes += sum(batch.size_bytes for batch in batches)
-        if any(batch.header.flags & Flag.CONTROL for batch in batches):
-            # Transaction markers take up offsets and are never delivered.
-            partition.position = batches[-1].last_offset + 1
-            batches = [batch for batch in batches if not batch.header.flags & Flag.CONTROL]
         return batches
+
+    def _visible(
+        self, partition: AssignedPartition, batches: list[RecordBatch], end: int
+    ) -> list[RecordBatch]:
+        """Without transaction markers, which take up offsets and are never delivered, and without what was aborted."""
+        if not self._committed_only:
+            return [batch for batch in batches if not batch.header.flags & Flag.CONTROL]
+        assert partition.reader is not None
+        return partition.reader.committed(batches, end)
 
     def _note_offline(self, partition: AssignedPartition, figures: Figures) -> None:
         """Tell once of a log that cannot be read or written; it goes on by itself when the daemon has opened it anew."""
@@ -381,7 +396,6 @@ class Fetcher:
             if not batches:
                 return
             index = batches[0].index_of(position)
-            partition.position = batches[-1].last_offset + 1
         for batch in batches:
             yield batch, index
             index = 0

@@ -29,9 +29,10 @@ class AssignedPartition:
         "batches",
         "committed",
         "delivered",
+        "end_word",
         "eof_at",
         "event",
-        "high_watermark_word",
+        "has_read",
         "index",
         "is_halted",
         "is_offline",
@@ -45,6 +46,8 @@ class AssignedPartition:
         "reader",
         "ready",
         "requested",
+        "skipped_from",
+        "skipped_to",
         "slot",
         "slot_topic_id",
         "start",
@@ -59,7 +62,7 @@ class AssignedPartition:
         self.number = number
         self.requested = start
         self.slot = -1
-        self.high_watermark_word = 0
+        self.end_word = 0
         self.state_word = 0
         self.topic_id = ""
         self.slot_topic_id = b""
@@ -91,8 +94,14 @@ class AssignedPartition:
         self.index = 0
         """First record of ``batches[0]`` that was not made ready."""
         self.ready: deque[Message] = deque()
+        self.has_read = False
+        """Whether any record to deliver was read since the start."""
+        self.skipped_from = self.skipped_to = NOWHERE
+        """The newest offsets that hold nothing to deliver: markers, aborted records."""
 
-    def locate(self, info: PartitionInfo, topic_id: str, table: PartitionTable) -> None:
+    def locate(
+        self, info: PartitionInfo, topic_id: str, table: PartitionTable, *, committed_only: bool
+    ) -> None:
         """Take over where the partition's log and figures are; with another topic id it is another partition."""
         if self.reader is None or str(self.reader.folder) != info.directory or topic_id != self.topic_id:
             self.close_reader()
@@ -101,7 +110,8 @@ class AssignedPartition:
         self.slot_topic_id = base64.urlsafe_b64decode(f"{topic_id}==")
         self.slot = info.slot
         self.leader_epoch = info.leader_epoch
-        self.high_watermark_word = table.high_watermark_word(info.slot)
+        word = table.last_stable_word if committed_only else table.high_watermark_word
+        self.end_word = word(info.slot)
         self.state_word = table.state_word(info.slot)
 
     def close_reader(self) -> None:
@@ -113,7 +123,20 @@ class AssignedPartition:
         """Remember the last message handed out; called once for each call of the application, not for each record."""
         offset = message.offset()
         if message.error() is None and offset is not None:
-            self.delivered = offset + 1
+            self.note_reached(offset + 1)
+
+    def note_reached(self, offset: int) -> None:
+        """The application got all below ``offset``; what follows it and cannot be delivered counts as processed too."""
+        self.delivered = self.skipped_to if self.skipped_from <= offset < self.skipped_to else offset
+
+    def note_skipped(self, start: int, end: int) -> None:
+        """There is nothing to deliver between these offsets, the newest that were read."""
+        if start != self.skipped_to:
+            self.skipped_from = start
+        self.skipped_to = end
+        if self.delivered == start or not self.has_read:
+            # Else records before them were read and are not handed out yet.
+            self.delivered = end
 
     def halt(self, event: Message) -> None:
         """Tell of ``event`` and stand still."""

@@ -188,7 +188,7 @@ class Reader:
                 yielded = True
                 yield batch
                 self._check_usable()
-                partition.delivered = batch.last_offset + 1
+                partition.note_reached(batch.last_offset + 1)
             if yielded:
                 deadline = Deadline(timeout)
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.producers import OpenTransaction
+from shmbroker.records.control import Marker
 from shmbroker.shm.completions import Completion
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.ring import Frame
 from shmbroker.shm.wakeup import Fence
-from shmbrokerd.broker.flusher import Flusher
+from shmbrokerd.broker.flusher import Flusher, Listener
 from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.session import ConsumerSession, ProducerSession
 from shmbrokerd.logs import log
@@ -29,6 +31,8 @@ MIN_SHARE_BYTES = 64 * 1024
 AHEAD_BYTES = 4096
 """A round of one batch smaller than this wakes the readers before it appends: a lone record is in the log when they are
 awake. Where more is going on, readers that spin would only take processors from those who have work."""
+EXPIRATION_CHECK_S = 600.0
+"""Kafka's producer.id.expiration.check.interval.ms."""
 ACKS_ALL = -1
 KNOWN_ACKS = frozenset({0, 1, ACKS_ALL})
 
@@ -46,7 +50,7 @@ class Staged(NamedTuple):
 
 class AppendLoop:
     """State of the loop. ``on_session_fault(session_id, reason)`` and ``on_partition_fault(slot, reason)`` tell the main
-    process of what went wrong."""
+    process of what went wrong, ``on_transaction_opened`` of transactions that began in a log."""
 
     def __init__(
         self,
@@ -54,11 +58,14 @@ class AppendLoop:
         flusher: Flusher,
         on_session_fault: Callable[[int, str], None],
         on_partition_fault: Callable[[int, str], None],
+        on_transaction_opened: Callable[[int, OpenTransaction], None],
     ) -> None:
         self._counters = counters
         self._flusher = flusher
         self._on_session_fault = on_session_fault
         self._on_partition_fault = on_partition_fault
+        self._on_transaction_opened = on_transaction_opened
+        self._expire_at = 0.0
         self.partitions: dict[int, LedPartition] = {}
         self._producers: dict[int, ProducerSession] = {}
         self._consumers: dict[int, ConsumerSession] = {}
@@ -111,6 +118,14 @@ class AppendLoop:
             work += self.append_round(ready)
         return work
 
+    def expire_producers(self, now: float) -> None:
+        """Let all partitions forget producers that expired, every EXPIRATION_CHECK_S; ``now`` is monotonic time."""
+        if now < self._expire_at:
+            return
+        self._expire_at = now + EXPIRATION_CHECK_S
+        for partition in self.partitions.values():
+            partition.log.expire_producers(_now_ms())
+
     def append_round(self, producers: list[ProducerSession]) -> int:
         """Take from each of ``producers``, append, answer; returns the batches taken."""
         share = max(MIN_SHARE_BYTES, ROUND_BYTES // len(producers))
@@ -130,7 +145,7 @@ class AppendLoop:
         slots = taken.keys() & self.partitions.keys()
         if batches == 1 and size < AHEAD_BYTES:
             self._wake_consumers(slots)  # their processes wake up while the record is appended
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = _now_ms()
         answers: Answers = []
         for slot, frames_of_slot in taken.items():
             answers += self._append(slot, frames_of_slot, now_ms)
@@ -178,7 +193,39 @@ class AppendLoop:
             )
         if staged:
             self._count(staged, size)
+        if partition.log.opened:
+            self.tell_opened(slot, partition.log.opened)
         return answers + self._hold_for_flush(partition, staged)
+
+    # --- transactions --------------------------------------------------------------------------------------
+
+    def tell_opened(self, slot: int, opened: Iterable[OpenTransaction]) -> None:
+        for transaction in opened:
+            self._on_transaction_opened(slot, transaction)
+
+    def write_marker(self, slot: int, marker: Marker, on_written: Listener) -> None:
+        """End a transaction in one log. ``on_written`` hears when the marker is as durable as the topic's acknowledged records
+        (``flush.on.ack``), or why it is not; perhaps before this returns.
+
+        A marker that the log has already is flushed too: an earlier order may have died before its flush.
+        """
+        partition = self.partitions.get(slot)
+        if partition is None:
+            on_written(BrokerError(ErrorCode.UNKNOWN_TOPIC_OR_PART, f"slot {slot} is not open"))
+            return
+        try:
+            is_written = partition.write_marker(marker, _now_ms())
+        except BrokerError as error:
+            log.warning("no marker for producer %d in %s: %s", marker.producer_id, partition, error.message)
+            on_written(error)
+            return
+        if is_written:
+            self._counters.add(SystemCounter.COMMITS)
+            self._wake_consumers({slot})  # the last stable offset moved
+        if partition.config.flush_on_ack:
+            self._flusher.request(slot, partition.log.flush, [], on_written)
+        else:
+            on_written(None)
 
     def _hold_for_flush(self, partition: LedPartition, staged: list[Staged]) -> Answers:
         """Ask for the flush that acks=all waits for where the topic says so (``flush.on.ack``); returns the other answers.
@@ -231,6 +278,8 @@ class AppendLoop:
         finished = self._flusher.finished()
         for flushed in finished:
             self._counters.add(SystemCounter.FLUSHES)
+            for listener in flushed.listeners:
+                listener(flushed.error)
             if flushed.error is None:
                 self._answer(flushed.answers)
                 continue
@@ -254,3 +303,7 @@ class AppendLoop:
         for consumer in self._consumers.values():
             if consumer.is_interested(slots) and consumer.wake():
                 self._counters.add(SystemCounter.WAKEUPS)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""What the main process may ask of a broker, each command one function."""
+"""What the main process may ask of a broker, each command one function. Those that need the disk are answered later."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from shmbroker.protocol.channel import DescriptorsLostError
 from shmbroker.protocol.messages import (
     AdvanceLogStart,
     AttachSession,
+    BrokerAnswer,
     BrokerReply,
     ClosePartition,
+    DescribeLogProducers,
     DetachSession,
+    LogProducersReply,
     OpenPartition,
     ReconfigurePartition,
     StopBroker,
+    WriteMarkers,
 )
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
 from shmbrokerd.broker.append_loop import AppendLoop
+from shmbrokerd.broker.marker_order import MarkerOrder
 from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.session import open_session
 from shmbrokerd.logs import log
@@ -36,18 +41,27 @@ class Commands:
         self._loop = loop
         self._table = table
         self.is_stopping = False
-        self._handlers: dict[type, Callable[[Any, Sequence[int]], BrokerReply]] = {
+        self._handlers: dict[type, Callable[[Any, Sequence[int]], BrokerAnswer]] = {
             OpenPartition: self._open_partition,
             ReconfigurePartition: self._reconfigure_partition,
             ClosePartition: self._close_partition,
             AdvanceLogStart: self._advance_log_start,
             AttachSession: self._attach_session,
             DetachSession: self._detach_session,
+            DescribeLogProducers: self._describe_producers,
             StopBroker: self._stop,
         }
 
-    def run(self, body: Any, take_fds: Callable[[int], Sequence[int]]) -> BrokerReply:
-        """Carry out one command; a refusal is a reply, never an exception."""
+    def run(
+        self, body: Any, take_fds: Callable[[int], Sequence[int]], answer: Callable[[BrokerAnswer], None]
+    ) -> None:
+        """Carry out one command and ``answer`` it, now or in a later round; a refusal is an answer, never an exception."""
+        if isinstance(body, WriteMarkers):
+            MarkerOrder(self._loop, body, answer).start()
+        else:
+            answer(self._run(body, take_fds))
+
+    def _run(self, body: Any, take_fds: Callable[[int], Sequence[int]]) -> BrokerAnswer:
         try:
             fds = take_fds(2) if isinstance(body, AttachSession) else ()
             return self._handlers[type(body)](body, fds)
@@ -82,6 +96,9 @@ class Commands:
         except BrokerError:
             self._table.publish(command.slot, Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.OFFLINE))
             raise
+        # Whose coordinator never heard of them (power loss, a coordinator that forgot) are found out here.
+        opened = self._loop.partitions[command.slot].log.producers.open_transactions()
+        self._loop.tell_opened(command.slot, opened)
         return BrokerReply()
 
     def _reconfigure_partition(self, command: ReconfigurePartition, _fds: Sequence[int]) -> BrokerReply:
@@ -104,6 +121,9 @@ class Commands:
     def _detach_session(self, command: DetachSession, _fds: Sequence[int]) -> BrokerReply:
         self._loop.detach(command.session_id)
         return BrokerReply()
+
+    def _describe_producers(self, command: DescribeLogProducers, _fds: Sequence[int]) -> LogProducersReply:
+        return LogProducersReply(self._partition(command.slot).active_producers())
 
     def _stop(self, _command: StopBroker, _fds: Sequence[int]) -> BrokerReply:
         self.is_stopping = True

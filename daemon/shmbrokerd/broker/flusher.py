@@ -20,18 +20,25 @@ FLUSH_THREADS = 4
 """Partitions flushed at a time: enough for a disk's queue to merge, few enough not to starve the loop of the GIL."""
 
 
+Listener = Callable[[BrokerError | None], None]
+"""Hears of the end of a flush, in the loop's thread."""
+
+
 class Flushed(NamedTuple):
-    """A finished flush: the answers it allows, as (session id, completion), or the error that forbids them."""
+    """A finished flush: the answers it allows, as (session id, completion), or the error that forbids them; ``listeners`` are
+    to be told."""
 
     slot: int
     flush: Callable[[], None]
     answers: list[tuple[int, Completion]]
+    listeners: list[Listener]
     error: BrokerError | None
 
 
 class _Group(NamedTuple):
     flush: Callable[[], None]
     answers: list[tuple[int, Completion]]
+    listeners: list[Listener]
 
 
 class Flusher:
@@ -46,12 +53,21 @@ class Flusher:
         self._finished: deque[Flushed] = deque()
         self._threads: list[threading.Thread] = []
 
-    def request(self, slot: int, flush: Callable[[], None], answers: list[tuple[int, Completion]]) -> None:
+    def request(
+        self,
+        slot: int,
+        flush: Callable[[], None],
+        answers: list[tuple[int, Completion]],
+        listener: Listener | None = None,
+    ) -> None:
         """Flush ``slot`` and give back ``answers`` when that is done. ``flush`` covers all appends before this call."""
         self._start_threads()
+        listeners = [] if listener is None else [listener]
         with self._lock:
             earlier = self._waiting.get(slot)
-            self._waiting[slot] = _Group(flush, [*earlier.answers, *answers] if earlier else answers)
+            if earlier:
+                answers, listeners = [*earlier.answers, *answers], [*earlier.listeners, *listeners]
+            self._waiting[slot] = _Group(flush, answers, listeners)
             if earlier is None and slot not in self._running:
                 self._due.put(slot)
 
@@ -101,7 +117,7 @@ class Flusher:
             ) as failure:  # a thread that ended here would leave its producers waiting for ever
                 log.exception("flushing slot %d", slot)
                 error = BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"flush: {failure}")
-            self._finished.append(Flushed(slot, group.flush, group.answers, error))
+            self._finished.append(Flushed(slot, *group, error))
             with self._lock:
                 self._running.discard(slot)
                 if slot in self._waiting:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.writer import PartitionWriter, Position
-from shmbroker.protocol.messages import LogConfig
+from shmbroker.protocol.messages import ActiveProducer, LogConfig
+from shmbroker.records.control import Marker
 from shmbroker.records.layout import (
     HEADER_BYTES,
     Column,
@@ -47,7 +48,14 @@ class LedPartition:
         self._table = table
         self._appended = 0
         self.is_online = True
-        self.log = PartitionWriter(folder, config.segment_bytes, config.index_interval_bytes, leader_epoch)
+        self.log = PartitionWriter(
+            folder,
+            config.segment_bytes,
+            config.index_interval_bytes,
+            leader_epoch,
+            config.producer_id_expiration_ms,
+            config.max_producers,
+        )
         self.publish()
 
     def __str__(self) -> str:
@@ -57,6 +65,8 @@ class LedPartition:
         self.config = config
         self.log.segment_bytes = config.segment_bytes
         self.log.index_interval_bytes = config.index_interval_bytes
+        self.log.producer_expiration_ms = config.producer_id_expiration_ms
+        self.log.max_producers = self.log.producers.limit = config.max_producers
 
     # --- what may enter ------------------------------------------------------------------------------------
 
@@ -74,7 +84,7 @@ class LedPartition:
         self._check_limits(header, now_ms)
         batch, header = recompress(batch, header, self.config.compression_type)
         append_time = now_ms if self.config.message_timestamp_type == "LogAppendTime" else -1
-        return header, self.log.stage(batch, header, append_time)
+        return header, self.log.stage(batch, header, append_time, now_ms)
 
     def _check_limits(self, header: Header, now_ms: int) -> None:
         config = self.config
@@ -89,6 +99,8 @@ class LedPartition:
             raise BrokerError(
                 ErrorCode.INVALID_RECORD, f"a client sent {self} what only the broker may write"
             )
+        if header.flags & Flag.TRANSACTIONAL and header.producer_id < 0:
+            raise BrokerError(ErrorCode.INVALID_RECORD, f"a transactional batch of no producer for {self}")
         if header.producer_id >= 0 and (header.base_sequence < 0 or header.producer_epoch < 0):
             raise BrokerError(
                 ErrorCode.INVALID_RECORD,
@@ -113,6 +125,35 @@ class LedPartition:
         self.publish()
         return size
 
+    # --- producers -----------------------------------------------------------------------------------------
+
+    def write_marker(self, marker: Marker, now_ms: int) -> bool:
+        """End a producer's transaction and let readers see it; False when the log knew. It is in the page cache then.
+
+        Raises:
+            BrokerError: the codes of :meth:`PartitionWriter.stage_marker` and :meth:`commit`.
+        """
+        if not self.is_online:
+            raise BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"{self} is offline")
+        is_written = self.log.stage_marker(marker, now_ms)
+        if is_written:
+            self.commit()
+        return is_written
+
+    def active_producers(self) -> list[ActiveProducer]:
+        """All that the log remembers (KIP-664)."""
+        return [
+            ActiveProducer(
+                producer_id,
+                row.epoch,
+                row.last_sequence,
+                row.last_time,
+                row.coordinator_epoch,
+                row.transaction_start,
+            )
+            for producer_id, row in self.log.producers.items()
+        ]
+
     # --- what the table says -------------------------------------------------------------------------------
 
     def publish(self) -> None:
@@ -125,7 +166,7 @@ class LedPartition:
                 log.log_start,
                 log.log_end,
                 log.log_end,
-                log.log_end,
+                log.last_stable,
                 log.active_base,
                 log.log_bytes,
                 self._appended,

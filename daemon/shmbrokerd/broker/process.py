@@ -8,10 +8,19 @@ import os
 import resource
 import signal
 import socket
+import time
+from functools import partial
 
 from shmbroker.protocol.channel import Channel, ChannelClosedError
 from shmbroker.protocol.framing import Codec
-from shmbroker.protocol.messages import BrokerCommand, BrokerEvent, PartitionFaulted, SessionFaulted
+from shmbroker.protocol.messages import (
+    BrokerCommand,
+    BrokerEvent,
+    BrokerEventBody,
+    PartitionFaulted,
+    SessionFaulted,
+    TransactionOpened,
+)
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.table import PartitionTable
 from shmbroker.shm.wakeup import Sleeper, ring, spin_until
@@ -39,8 +48,9 @@ class BrokerProcess:
         self._loop = AppendLoop(
             self._counters,
             self._flusher,
-            on_session_fault=lambda session, reason: self._tell(SessionFaulted(session, reason)),
-            on_partition_fault=lambda slot, reason: self._tell(PartitionFaulted(slot, reason)),
+            on_session_fault=lambda session, reason: self._tell(-1, SessionFaulted(session, reason)),
+            on_partition_fault=lambda slot, reason: self._tell(-1, PartitionFaulted(slot, reason)),
+            on_transaction_opened=lambda slot, opened: self._tell(-1, TransactionOpened(slot, *opened)),
         )
         self._commands = Commands(self._loop, table)
         self._sleeper = Sleeper(table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno())
@@ -50,6 +60,7 @@ class BrokerProcess:
             while not self._commands.is_stopping:
                 work = self._run_commands()
                 work += self._loop.do_work()
+                self._loop.expire_producers(time.monotonic())
                 if not work:
                     self._sleep()
         except ChannelClosedError:
@@ -61,8 +72,9 @@ class BrokerProcess:
         self._channel.receive_available()
         commands = 0
         while (command := self._channel.pop_received()) is not None:
-            reply = self._commands.run(command.body, self._channel.take_fds)
-            self._channel.send(BrokerEvent(command.correlation_id, reply))
+            self._commands.run(
+                command.body, self._channel.take_fds, partial(self._tell, command.correlation_id)
+            )
             commands += 1
         return commands
 
@@ -72,8 +84,8 @@ class BrokerProcess:
         if self._sleeper.was_rung:
             spin_until(self._loop.has_work)
 
-    def _tell(self, event: SessionFaulted | PartitionFaulted) -> None:
-        self._channel.send(BrokerEvent(-1, event))
+    def _tell(self, correlation_id: int, body: BrokerEventBody) -> None:
+        self._channel.send(BrokerEvent(correlation_id, body))
 
     def _shut_down(self) -> None:
         """Finish flushes that run, close the logs. All that was committed is in the page cache already."""

@@ -87,4 +87,6 @@ class Settings(NamedTuple):
             compression_type=str(self.topic_value(topic, "compression.type")),
             min_insync_replicas=number("min.insync.replicas"),
             index_interval_bytes=number("index.interval.bytes"),
+            producer_id_expiration_ms=self.broker_number("producer.id.expiration.ms"),
+            max_producers=self.broker_number("max.producers.per.partition"),
         )

@@ -23,6 +23,9 @@ class LogConfig(msgspec.Struct, frozen=True):
     compression_type: str
     min_insync_replicas: int
     index_interval_bytes: int
+    producer_id_expiration_ms: int
+    max_producers: int
+    """Of each partition."""
 
 
 class OpenPartition(Message):

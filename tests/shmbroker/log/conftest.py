@@ -15,6 +15,7 @@ import pytest
 from shmbroker.log.reader import LogReader
 from shmbroker.log.writer import PartitionWriter, Position
 from shmbroker.records.builder import Columns, ProducerStamp, build_batch
+from shmbroker.records.control import Marker
 from shmbroker.records.layout import Header, read_header
 
 NOBODY = ProducerStamp()
@@ -34,11 +35,14 @@ def batch() -> Callable[..., Batch]:
         values: list[bytes | None],
         timestamps: list[int] | int = 0,
         producer: ProducerStamp = NOBODY,
+        flags: int = 0,
     ) -> Batch:
         if isinstance(timestamps, int):
-            parts = build_batch(Columns(values), timestamps, producer)
+            parts = build_batch(Columns(values), timestamps, producer, flags=flags)
         else:
-            parts = build_batch(Columns(values, timestamps=timestamps), min(timestamps), producer)
+            parts = build_batch(
+                Columns(values, timestamps=timestamps), min(timestamps), producer, flags=flags
+            )
         data = bytearray(b"".join(parts))
         return Batch(data, read_header(data))
 
@@ -63,6 +67,26 @@ class Log:
         positions = [self.writer.stage(batch.data, batch.header, append_time) for batch in batches]
         self.writer.commit()
         return positions
+
+    def end(self, producer_id: int, epoch: int, *, committed: bool, coordinator_epoch: int = 0) -> bool:
+        """End a transaction; whether a marker was written."""
+        marker = Marker(producer_id, epoch, committed, coordinator_epoch)
+        is_written = self.writer.stage_marker(marker, 0)
+        self.writer.commit()
+        return is_written
+
+    def committed_values(self, offset: int = 0, max_bytes: int = 1 << 20) -> list[bytes | None]:
+        """All values that a read_committed reader sees from ``offset`` on."""
+        values: list[bytes | None] = []
+        end = self.writer.last_stable
+        while offset < end:
+            found = self.reader.read(
+                offset, end, max_bytes, check_crcs=True, active_base=self.writer.active_base
+            )
+            for batch in self.reader.committed(found, end):
+                values += batch.value_list(batch.index_of(offset))
+            offset = found[-1].last_offset + 1
+        return values
 
     def reopen(self) -> None:
         self.writer.close()

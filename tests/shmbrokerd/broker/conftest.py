@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shmbroker.log.reader import LogReader
-from shmbroker.protocol.messages import AttachSession, BrokerReply, LogConfig, OpenPartition
+from shmbroker.protocol.messages import AttachSession, BrokerAnswer, BrokerReply, LogConfig, OpenPartition
 from shmbroker.records.builder import Columns, ProducerStamp, build_batch
 from shmbroker.shm.completions import Completion, CompletionReader
 from shmbroker.shm.counters import CountersFile
@@ -47,6 +47,8 @@ CONFIG = LogConfig(
     compression_type="producer",
     min_insync_replicas=1,
     index_interval_bytes=4096,
+    producer_id_expiration_ms=86_400_000,
+    max_producers=10_000,
 )
 
 
@@ -100,11 +102,12 @@ class Producer(Client):
         acks: int = 1,
         stamp: ProducerStamp = NOBODY,
         tag: int | None = None,
+        flags: int = 0,
         **columns: Any,
     ) -> int:
         """Publish a batch and return its request id; RuntimeError when the ring is full."""
         base_timestamp = min(columns.get("timestamps", [0]))
-        header, body = build_batch(Columns(values, **columns), base_timestamp, stamp)
+        header, body = build_batch(Columns(values, **columns), base_timestamp, stamp, flags=flags)
         return self.send_raw(header + body, slot=slot, acks=acks, tag=tag)
 
     def send_raw(self, batch: bytes, *, slot: int = 0, acks: int = 1, tag: int | None = None) -> int:
@@ -137,11 +140,14 @@ class Bench:
         self._flushed = threading.Event()
         self.flusher = Flusher(self._flushed.set)
         self.faults: list[tuple[str, int, str]] = []
+        self.opened: list[tuple[int, ...]] = []
+        """(slot, producer id, epoch, first offset) of transactions, as the main process would be told."""
         self.loop = AppendLoop(
             self.counters,
             self.flusher,
             lambda session_id, reason: self.faults.append(("session", session_id, reason)),
             lambda slot, reason: self.faults.append(("partition", slot, reason)),
+            lambda slot, opened: self.opened.append((slot, *opened)),
         )
         self.commands = Commands(self.loop, self.table)
         self._session_ids = itertools.count(1)
@@ -154,8 +160,14 @@ class Bench:
         folder = str(self.folder / f"topic-{slot}")
         return self.run(OpenPartition(slot, "topic", slot, folder, 3, LogConfig(**values)))
 
-    def run(self, command: Any, fds: tuple[int, ...] = ()) -> BrokerReply:
-        return self.commands.run(command, lambda count: list(fds)[:count])
+    def run(self, command: Any, fds: tuple[int, ...] = ()) -> Any:
+        """The answer to a command; what runs in the loop is waited for."""
+        answers: list[BrokerAnswer] = []
+        self.commands.run(command, lambda count: list(fds)[:count], answers.append)
+        if not answers:
+            self.work()
+        (answer,) = answers
+        return answer
 
     def producer(self, ring_bytes: int = 1 << 16, entries: int = 64) -> Producer:
         return self._attach(Producer(next(self._session_ids), ring_bytes, entries))

@@ -107,7 +107,9 @@ def test_a_session_whose_descriptors_were_lost_is_refused(bench: Any) -> None:
     def take_fds(count: int) -> list[int]:
         raise DescriptorsLostError(f"got 1 of {count} descriptors with a message")
 
-    reply = bench.commands.run(AttachSession(50, 0, 1), take_fds)
+    answers: list[Any] = []
+    bench.commands.run(AttachSession(50, 0, 1), take_fds, answers.append)
+    (reply,) = answers
     assert reply.code == ErrorCode.KAFKA_STORAGE_ERROR
     assert "got 1 of 2 descriptors" in reply.message
 

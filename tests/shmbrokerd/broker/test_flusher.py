@@ -58,7 +58,7 @@ def test_a_flush_allows_its_answers(finished: Finished) -> None:
     disk = Disk()
     disk.let_through()
     finished.flusher.request(3, disk.flush, answers(1, 2))
-    assert finished.next() == [Flushed(3, disk.flush, answers(1, 2), None)]
+    assert finished.next() == [Flushed(3, disk.flush, answers(1, 2), [], None)]
     assert not finished.flusher.has_finished()
 
 
@@ -87,7 +87,7 @@ def test_the_newest_flush_serves_a_group(finished: Finished) -> None:
     first.let_through()
     finished.next()
     second.let_through()
-    assert finished.next() == [Flushed(3, second.flush, answers(2, 3), None)]
+    assert finished.next() == [Flushed(3, second.flush, answers(2, 3), [], None)]
     assert (first.flushes, second.flushes) == (1, 1)
 
 
