@@ -28,6 +28,7 @@ from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.listener import ConnectionLimits, Listener
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import RingLimits, Sessions
+from shmbrokerd.server.transactions import Transactions
 from shmbrokerd.store import MetadataStore
 from shmbrokerd.supervisor import BrokerFailedError, Supervisor
 
@@ -65,6 +66,9 @@ class Service:
         self._sessions = Sessions(self._supervisor, counters, table.slots, limits, timeout_s)
         self._groups = Groups(self._settings, self._journal)
         self._lag = LagMonitor(config, self._settings, table, RecordTimes(table, data_dir))
+        self._transactions = Transactions(
+            self._settings, self._journal, self._supervisor, self._lag.offsets_changed
+        )
         self._conductor = Conductor(
             config,
             _identity(data_dir, runtime_dir, table, counters),
@@ -73,6 +77,7 @@ class Service:
             self._sessions,
             self._supervisor,
             self._groups,
+            self._transactions,
             self._lag,
             spawner.doorbell_fd,
         )
@@ -92,9 +97,10 @@ class Service:
         supervising = asyncio.create_task(self._supervisor.run(self._broker_started))
         stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._serve())
-        coordinating = asyncio.create_task(self._groups.run())
+        grouping = asyncio.create_task(self._groups.run())
+        transacting = asyncio.create_task(self._transactions.run())
         watching = asyncio.create_task(self._lag.run())
-        tasks = (supervising, serving, coordinating, watching)
+        tasks = (supervising, serving, grouping, transacting, watching)
         await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
         status = 0
         if not stop.is_set():
@@ -128,6 +134,7 @@ class Service:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._transactions.stop()
         self._sessions.close_all()
         self._lag.close()
         await self._journal.close()

@@ -7,6 +7,7 @@ from shmbroker.config.group_keys import GROUP_KEYS
 from shmbroker.config.key import INT_MAX, ConfigKey, ValueType
 from shmbroker.config.lag_keys import LAG_KEYS
 from shmbroker.config.topic_keys import MAX_MESSAGE_BYTES_LIMIT, TOPIC_KEYS
+from shmbroker.config.transaction_keys import TRANSACTION_KEYS
 
 _BOOLEAN, _INT, _LONG = ValueType.BOOLEAN, ValueType.INT, ValueType.LONG
 _MIB = 1024 * 1024
@@ -126,6 +127,7 @@ _OWN = [
         reason="512 clients with default rings take 2.1 GiB; a hostile one cannot take all memory.",
     ),
     *GROUP_KEYS,
+    *TRANSACTION_KEYS,
     *LAG_KEYS,
     # --- producers ------------------------------------------------------------------------------------------
     ConfigKey(

@@ -97,11 +97,15 @@ def _gap(found: FoundBatch, expected: int | None) -> str:
 
 
 def _describe(path: Path, found: FoundBatch, damage: str, print_data: bool, as_json: bool) -> Iterator[str]:
+    from shmbroker.records.layout import Flag
+
     header = found.header
     if header is None:
         figures: dict[str, Any] = {"last_offset": found.key, "size": len(found.data)}
     else:
         figures = _figures(found)
+        if header.flags & Flag.CONTROL and not damage:
+            figures |= _marker(found)
     figures["crc_ok"] = "CRC" not in damage and header is not None
     if damage:
         figures["damage"] = damage
@@ -141,6 +145,22 @@ def _figures(found: FoundBatch) -> dict[str, Any]:
         "codec": Codec(header.codec).name.lower(),
         "size": header.length,
         "crc": f"{header.crc:#010x}",
+    }
+
+
+def _marker(found: FoundBatch) -> dict[str, Any]:
+    """What a control batch says of the transaction it ends."""
+    from shmbroker.errors import BrokerError
+    from shmbroker.records.batch import RecordBatch
+    from shmbroker.records.control import parse_marker
+
+    try:
+        marker = parse_marker(RecordBatch(found.data))
+    except BrokerError as error:
+        return {"damage": error.message}
+    return {
+        "marker": "commit" if marker.committed else "abort",
+        "coordinator_epoch": marker.coordinator_epoch,
     }
 
 

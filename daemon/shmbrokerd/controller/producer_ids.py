@@ -19,11 +19,23 @@ class Block(NamedTuple):
     next_id: int
     end: int
 
-    def take(self) -> tuple[int, Block]:
-        return self.next_id, Block(self.next_id + 1, self.end)
+
+class Taken(NamedTuple):
+    """``records`` must be stored before anybody hears of the id."""
+
+    producer_id: int
+    block: Block
+    records: list[Record]
 
 
-def reserve_block(state: State) -> tuple[list[Record], Block]:
-    """The next block, and the record that must be stored before an id of it is given out."""
-    start = state.counters.get(COUNTER, 0)
-    return [Put(CounterRow(COUNTER, start + BLOCK_SIZE))], Block(start, start + BLOCK_SIZE)
+NO_BLOCK = Block(0, 0)
+
+
+def take(state: State, block: Block) -> Taken:
+    """The next id of ``block``, or of another one when there is none left, or when a write that failed took it back."""
+    reserved = state.counters.get(COUNTER, 0)
+    records: list[Record] = []
+    if block.next_id >= block.end or block.end > reserved:
+        block = Block(reserved, reserved + BLOCK_SIZE)
+        records.append(Put(CounterRow(COUNTER, block.end)))
+    return Taken(block.next_id, Block(block.next_id + 1, block.end), records)

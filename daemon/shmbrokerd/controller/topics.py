@@ -23,6 +23,7 @@ from shmbroker.protocol.messages import (
     TopicInfo,
 )
 from shmbrokerd.controller.configs import config_records
+from shmbrokerd.metadata import pending_offsets
 from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog
 from shmbrokerd.metadata.records import ConfigRow, Drop, PartitionRow, Put, Record, TopicRow
 from shmbrokerd.metadata.settings import TOPIC, Settings
@@ -241,6 +242,7 @@ def delete_topics(settings: Settings, request: DeleteTopics) -> Decision:
     records: list[Record] = []
     effects: list[Effect] = []
     outcomes = []
+    names: set[str] = set()
     for name in request.topics:
         try:
             if request.topics.count(name) > 1:
@@ -257,9 +259,16 @@ def delete_topics(settings: Settings, request: DeleteTopics) -> Decision:
             outcomes.append(Outcome(name, error.code, error.message))
             continue
         outcomes.append(Outcome(name))
+        names.add(name)
         records += removal_records(settings.state, topic)
         effects += [CloseLog(partition) for partition in topic.partitions.values()]
+    records += _pending_removal(settings.state, names)
     return Decision(records, OutcomesReply(outcomes), effects)
+
+
+def _pending_removal(state: State, names: Collection[str]) -> list[Record]:
+    """Offsets in these topics that wait for the end of a transaction go, too."""
+    return pending_offsets.removed(state, lambda _, partition: partition[0] in names)
 
 
 def removal_records(state: State, topic: Topic) -> list[Record]:
@@ -295,6 +304,7 @@ def undo_creation(state: State, records: Sequence[Record], names: Collection[str
         made = [row for row in made if row.topic == name]
         undo += removal_records(state, topic) if name in new_topics else [Drop(row) for row in made]
         effects += [CloseLog(row) for row in made]
+    undo += _pending_removal(state, new_topics & set(names))
     return Decision(undo, OutcomesReply([]), effects)
 
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from shmbrokerd.groups.subscriptions import subscribes
+from shmbrokerd.metadata import pending_offsets
 from shmbrokerd.metadata.decision import Change
 from shmbrokerd.metadata.group import Group
 from shmbrokerd.metadata.records import Drop, OffsetRow, Record
@@ -31,7 +32,9 @@ def _expired(state: State, before_ms: int) -> Iterator[OffsetRow]:
     for group_id, offsets in state.offsets.items():
         group = state.groups.get(group_id)
         for row in offsets.values():
-            if _counts_from_ms(group, row) <= before_ms and not _is_in_use(group, row.topic):
+            if _counts_from_ms(group, row) > before_ms or _is_in_use(group, row.topic):
+                continue
+            if not pending_offsets.is_pending(state, group_id, (row.topic, row.partition)):
                 yield row
 
 
@@ -50,5 +53,7 @@ def _left_over(state: State, dropped: list[Record]) -> Iterator[Group]:
         if isinstance(record.row, OffsetRow):
             going[record.row.group] = going.get(record.row.group, 0) + 1
     for group_id, group in state.groups.items():
-        if not group.members and len(state.offsets.get(group_id, ())) == going.get(group_id, 0):
+        if group.members or group_id in state.transactions.pending:
+            continue
+        if len(state.offsets.get(group_id, ())) == going.get(group_id, 0):
             yield group

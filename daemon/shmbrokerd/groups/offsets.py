@@ -9,6 +9,7 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import (
     CommitOffsets,
     CommittedOffset,
+    CommitTransactionOffsets,
     DeleteGroupOffsets,
     FetchOffsets,
     FetchOffsetsReply,
@@ -22,11 +23,14 @@ from shmbroker.protocol.messages import (
 from shmbrokerd.groups.group_ids import check_group_id, existing_member, group_not_found
 from shmbrokerd.groups.states import state_of
 from shmbrokerd.groups.subscriptions import subscribes
+from shmbrokerd.metadata import pending_offsets
 from shmbrokerd.metadata.decision import Decision
 from shmbrokerd.metadata.group import Group
-from shmbrokerd.metadata.records import AssignmentRow, Drop, MemberRow, OffsetRow, Put, Record
+from shmbrokerd.metadata.records import AssignmentRow, Drop, MemberRow, OffsetRow, PendingOffset, Put, Record
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.metadata.state import State
+
+AnyCommit = CommitOffsets | CommitTransactionOffsets
 
 
 def commit_offsets(settings: Settings, request: CommitOffsets, now_ms: int) -> Decision:
@@ -37,7 +41,47 @@ def commit_offsets(settings: Settings, request: CommitOffsets, now_ms: int) -> D
     """
     check_group_id(request.group)
     committer = _committer(settings.state, request)
-    records: list[Record] = []
+    accepted, reply = _accepted(settings, request, committer)
+    records: list[Record] = [
+        Put(
+            OffsetRow(
+                request.group,
+                item.topic,
+                item.partition,
+                item.offset,
+                item.leader_epoch,
+                item.metadata,
+                now_ms,
+            )
+        )
+        for item in accepted
+    ]
+    places = ((item.topic, item.partition) for item in accepted)
+    records += pending_offsets.overtake(settings.state, request.group, places)
+    return Decision(records, reply, [])
+
+
+def accept_pending(
+    settings: Settings, request: CommitTransactionOffsets
+) -> tuple[list[PendingOffset], PartitionOutcomesReply]:
+    """What of a transaction's offsets may be committed with it. Those of a producer without a member are taken as they are.
+
+    Raises:
+        BrokerError: as CommitTransactionOffsets says of the group.
+    """
+    check_group_id(request.group)
+    committer = _member_committer(settings.state, request) if request.member_id else None
+    accepted, reply = _accepted(settings, request, committer)
+    return [
+        PendingOffset(item.topic, item.partition, item.offset, item.leader_epoch, item.metadata, 0)
+        for item in accepted
+    ], reply
+
+
+def _accepted(
+    settings: Settings, request: AnyCommit, committer: _Committer | None
+) -> tuple[list[OffsetToCommit], PartitionOutcomesReply]:
+    accepted = []
     outcomes = []
     for item in request.offsets:
         try:
@@ -50,11 +94,8 @@ def commit_offsets(settings: Settings, request: CommitOffsets, now_ms: int) -> D
             )
             continue
         outcomes.append(PartitionOutcome(item.topic, item.partition, item.offset))
-        row = OffsetRow(
-            request.group, item.topic, item.partition, item.offset, item.leader_epoch, item.metadata, now_ms
-        )
-        records.append(Put(row))
-    return Decision(records, PartitionOutcomesReply(outcomes), [])
+        accepted.append(item)
+    return accepted, PartitionOutcomesReply(outcomes)
 
 
 class _Committer(NamedTuple):
@@ -70,10 +111,14 @@ class _Committer(NamedTuple):
 
 def _committer(state: State, request: CommitOffsets) -> _Committer | None:
     """The member that commits, None for a commit that is no member's."""
-    group = state.groups.get(request.group)
     if not request.member_id:
-        _check_memberless(group, request)
+        _check_memberless(state.groups.get(request.group), request)
         return None
+    return _member_committer(state, request)
+
+
+def _member_committer(state: State, request: AnyCommit) -> _Committer:
+    group = state.groups.get(request.group)
     if group is None:
         raise BrokerError(
             ErrorCode.ILLEGAL_GENERATION,
@@ -103,7 +148,7 @@ def _check_memberless(group: Group | None, request: CommitOffsets) -> None:
         )
 
 
-def _check_owner(committer: _Committer, request: CommitOffsets, item: OffsetToCommit) -> None:
+def _check_owner(committer: _Committer, request: AnyCommit, item: OffsetToCommit) -> None:
     assigned, revoking = committer.assignment.assigned, committer.assignment.revoking
     since = assigned.get(item.topic, {}).get(item.partition)
     if since is None:
@@ -141,13 +186,26 @@ def _check_offset(settings: Settings, item: OffsetToCommit) -> None:
 def fetch_offsets(settings: Settings, request: FetchOffsets) -> FetchOffsetsReply:
     """Offset -1 where nothing is committed, as in Kafka."""
     check_group_id(request.group)
-    committed = settings.state.offsets.get(request.group, {})
+    state = settings.state
+    committed = state.offsets.get(request.group, {})
     wanted = (
         list(committed)
         if request.partitions is None
         else [(ref.topic, ref.partition) for ref in request.partitions]
     )
-    return FetchOffsetsReply([_committed(committed.get(key), *key) for key in wanted])
+    is_checked = request.require_stable and request.group in state.transactions.pending
+    return FetchOffsetsReply(
+        [
+            _unstable(*key)
+            if is_checked and pending_offsets.is_pending(state, request.group, key)
+            else _committed(committed.get(key), *key)
+            for key in wanted
+        ]
+    )
+
+
+def _unstable(topic: str, partition: int) -> CommittedOffset:
+    return CommittedOffset(topic, partition, -1, -1, None, ErrorCode.UNSTABLE_OFFSET_COMMIT)
 
 
 def _committed(row: OffsetRow | None, topic: str, partition: int) -> CommittedOffset:
@@ -169,6 +227,7 @@ def delete_offsets(state: State, request: DeleteGroupOffsets) -> Decision:
         raise group_not_found(request.group)
     committed = state.offsets.get(request.group, {})
     records: dict[tuple[str, int], Record] = {}
+    deleted: list[tuple[str, int]] = []
     outcomes = []
     for ref in request.partitions:
         try:
@@ -177,10 +236,12 @@ def delete_offsets(state: State, request: DeleteGroupOffsets) -> Decision:
             outcomes.append(PartitionOutcome(ref.topic, ref.partition, -1, error.code, error.message))
             continue
         outcomes.append(PartitionOutcome(ref.topic, ref.partition))
+        deleted.append((ref.topic, ref.partition))
         row = committed.get((ref.topic, ref.partition))
         if row is not None:
             records[row.topic, row.partition] = Drop(row)
-    return Decision(list(records.values()), PartitionOutcomesReply(outcomes), [])
+    pending = pending_offsets.removed_of_group(state, request.group, deleted)
+    return Decision([*records.values(), *pending], PartitionOutcomesReply(outcomes), [])
 
 
 def _check_deletable(state: State, group_id: str, ref: PartitionRef) -> None:

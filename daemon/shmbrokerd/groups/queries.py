@@ -27,6 +27,7 @@ from shmbrokerd.groups.group_ids import check_group_id, group_not_found
 from shmbrokerd.groups.holdings import merged, plain
 from shmbrokerd.groups.membership import fence
 from shmbrokerd.groups.states import TRANSITIONS, Event, state_of
+from shmbrokerd.metadata import pending_offsets
 from shmbrokerd.metadata.decision import Decision
 from shmbrokerd.metadata.group import Group
 from shmbrokerd.metadata.records import Drop, MemberRow, Record
@@ -40,7 +41,8 @@ MAX_REASON_LENGTH = 1000
 
 def list_groups(state: State, request: ListGroups) -> ListGroupsReply:
     """In the order of their ids."""
-    listings = [_listing(state, group_id) for group_id in sorted({*state.groups, *state.offsets})]
+    known = {*state.groups, *state.offsets, *state.transactions.pending}
+    listings = [_listing(state, group_id) for group_id in sorted(known)]
     return ListGroupsReply(
         [
             listing
@@ -138,6 +140,7 @@ def _deletion(state: State, group_id: str) -> list[Record]:
             f"group '{group_id}' is {current} with {len(group.members)} members; stop them first",
         )
     records: list[Record] = [Drop(row) for row in state.offsets.get(group_id, {}).values()]
+    records += pending_offsets.removed_of_group(state, group_id)
     return records + ([Drop(group.row)] if group is not None else [])
 
 

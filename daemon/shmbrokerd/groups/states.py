@@ -92,7 +92,8 @@ def state_of(state: State, group_id: str) -> GroupState:
     """What state a group is in."""
     group = state.groups.get(group_id)
     if group is None:
-        return _EMPTY if group_id in state.offsets else _DEAD
+        is_known = group_id in state.offsets or group_id in state.transactions.pending
+        return _EMPTY if is_known else _DEAD
     if not group.members:
         return _EMPTY
     if group.row.assignment_epoch < group.row.epoch:

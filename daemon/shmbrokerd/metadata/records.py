@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from shmbroker.protocol.messages import GroupType
+from shmbroker.protocol.messages import GroupType, TransactionState
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -129,6 +129,59 @@ class AssignmentRow(Row, frozen=True, array_like=True):
         return (self.group, self.member_id)
 
 
+class TransactionRow(Row, frozen=True, array_like=True):
+    """A transactional id: who may use it, and what it has under way."""
+
+    transactional_id: str
+    producer_id: int
+    producer_epoch: int
+    """The one in force. While the markers of a transaction are written it is theirs, one above that of its batches."""
+    last_producer_id: int
+    last_producer_epoch: int
+    """Who had the id before, with the epoch before: that producer's last request may be sent again and is answered as the first
+    time. -1 and -1 when the id changed hands: then everybody else is fenced."""
+    state: TransactionState
+    timeout_ms: int
+    updated_at_ms: int
+    """When something of this row last changed."""
+    started_at_ms: int = -1
+    """When the open transaction began; -1: none is open. Its markers are being written still in a state of ``Prepare``."""
+    partitions: dict[str, tuple[int, ...]] = {}
+    """Topic -> partitions of the open transaction, ascending."""
+    owner_pid: int = -1
+    """The process that began the open transaction; -1 where the kernel does not tell."""
+    owner_birth: int = -1
+    """When that process was started, in clock ticks since boot: another one may get its number."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.transactional_id,)
+
+
+class PendingOffset(msgspec.Struct, frozen=True, array_like=True):
+    topic: str
+    partition: int
+    offset: int
+    leader_epoch: int
+    metadata: str | None
+    number: int
+    """The order of pending offsets of one partition of a group: the highest was given last."""
+    is_overtaken: bool = False
+    """A later commit is in force already: this one does not replace it."""
+
+
+class PendingOffsetsRow(Row, frozen=True, array_like=True):
+    """Offsets of a group that come into force when a transaction commits."""
+
+    transactional_id: str
+    group: str
+    offsets: tuple[PendingOffset, ...]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.transactional_id, self.group)
+
+
 class CounterRow(Row, frozen=True, array_like=True):
     name: str
     value: int
@@ -138,7 +191,18 @@ class CounterRow(Row, frozen=True, array_like=True):
         return (self.name,)
 
 
-AnyRow = TopicRow | PartitionRow | ConfigRow | OffsetRow | GroupRow | MemberRow | AssignmentRow | CounterRow
+AnyRow = (
+    TopicRow
+    | PartitionRow
+    | ConfigRow
+    | OffsetRow
+    | GroupRow
+    | MemberRow
+    | AssignmentRow
+    | TransactionRow
+    | PendingOffsetsRow
+    | CounterRow
+)
 
 TABLES: dict[str, type[AnyRow]] = {
     "topics": TopicRow,
@@ -148,6 +212,8 @@ TABLES: dict[str, type[AnyRow]] = {
     "groups": GroupRow,
     "members": MemberRow,
     "assignments": AssignmentRow,
+    "transactions": TransactionRow,
+    "pending offsets": PendingOffsetsRow,
     "counters": CounterRow,
 }
 """Table name to row type, in the order of replay: a partition's topic comes before it, a member's group before that."""

@@ -14,10 +14,13 @@ from shmbrokerd.metadata.records import (
     MemberRow,
     OffsetRow,
     PartitionRow,
+    PendingOffsetsRow,
     Put,
     Record,
     TopicRow,
+    TransactionRow,
 )
+from shmbrokerd.metadata.transactions import Transactions
 
 
 class Topic(NamedTuple):
@@ -36,6 +39,7 @@ class State:
         """Group -> (topic, partition) -> committed offset."""
         self.groups: dict[str, Group] = {}
         """Groups that have, or had, members."""
+        self.transactions = Transactions()
         self.counters: dict[str, int] = {}
         self.slots: dict[int, PartitionRow] = {}
         """Partition table slot -> its partition."""
@@ -77,6 +81,10 @@ class State:
             case AssignmentRow() as row:
                 group = self.groups[row.group]
                 group.put_assignment(row) if is_put else group.drop_assignment(row)
+            case TransactionRow() as row:
+                self.transactions.put(row) if is_put else self.transactions.drop(row)
+            case PendingOffsetsRow() as row:
+                self.transactions.put_pending(row) if is_put else self.transactions.drop_pending(row)
             case CounterRow() as row:
                 self._put_counter(row) if is_put else self._drop_counter(row)
 

@@ -13,7 +13,7 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
 from shmbroker.shm.session import SessionKind
 from shmbrokerd.broker_link import BrokerLink, BrokerNotice
-from shmbrokerd.controller import configs, producer_ids, topics
+from shmbrokerd.controller import configs, topics
 from shmbrokerd.groups import offsets
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import change_level, current_level, log
@@ -25,6 +25,7 @@ from shmbrokerd.server.groups import Groups
 from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import Session, Sessions
+from shmbrokerd.server.transactions import Transactions
 from shmbrokerd.supervisor import Supervisor
 
 
@@ -55,6 +56,7 @@ class Conductor:
         sessions: Sessions,
         supervisor: Supervisor,
         groups: Groups,
+        transactions: Transactions,
         lag: LagMonitor,
         doorbell_fd: int,
     ) -> None:
@@ -65,10 +67,9 @@ class Conductor:
         self._sessions = sessions
         self._supervisor = supervisor
         self._groups = groups
+        self._transactions = transactions
         self._lag = lag
         self._doorbell_fd = doorbell_fd
-        self._producer_ids = producer_ids.Block(0, 0)
-        self._producer_ids_lock = asyncio.Lock()
         self.clients: set[Client] = set()
 
     @staticmethod
@@ -96,6 +97,7 @@ class Conductor:
 
     async def detach(self, client: Client) -> None:
         self._groups.disconnected(client)
+        self._transactions.disconnected(client)
         session, client.session = client.session, None
         if session is not None:
             await self._sessions.detach(session)
@@ -126,6 +128,8 @@ class Conductor:
                 self._expel(session_id, reason)
             case m.PartitionFaulted(slot, reason):
                 self._logs.take_offline(slot, reason)
+            case m.TransactionOpened():
+                self._transactions.opened(notice)
 
     def _expel(self, session_id: int, reason: str) -> None:
         for client in self.clients:
@@ -149,8 +153,19 @@ class Conductor:
                 return await self._attach_producer(client, body)
             case m.AttachConsumer():
                 return await self._attach_consumer(client)
-            case m.InitProducerId():
-                return Answer(await self._init_producer_id())
+            case (
+                m.InitProducerId()
+                | m.AddPartitionsToTransaction()
+                | m.CommitTransactionOffsets()
+                | m.EndTransaction()
+            ):
+                return Answer(await self._transactions.handle(client, body))
+            case m.AbortTransaction():
+                await self._journal.settled()
+                return Answer(await self._transactions.abort_hanging(body))
+            case m.DescribeProducers():
+                await self._journal.settled()
+                return Answer(await self._transactions.describe_producers(body))
             case m.CreateTopics():
                 return Answer(await self._create_topics(body))
             case m.CreatePartitions():
@@ -191,6 +206,8 @@ class Conductor:
                 return offsets.fetch_offsets(self.settings, body)
             case m.ListGroups() | m.DescribeGroups():
                 return self._groups.look_up(body)
+            case m.ListTransactions() | m.DescribeTransactions():
+                return self._transactions.look_up(body)
             case m.ForgetLag():
                 return self._lag.forget(body)
             case m.SetLogLevel():
@@ -229,15 +246,6 @@ class Conductor:
                 ErrorCode.INVALID_REQUEST,
                 f"this connection is already attached as session {client.session.session_id}; open another",
             )
-
-    async def _init_producer_id(self) -> m.InitProducerIdReply:
-        async with self._producer_ids_lock:
-            if self._producer_ids.next_id == self._producer_ids.end:
-                records, block = producer_ids.reserve_block(self._journal.state)
-                await self._journal.commit(records)
-                self._producer_ids = block
-            producer_id, self._producer_ids = self._producer_ids.take()
-        return m.InitProducerIdReply(producer_id, 0)
 
     # --- topics --------------------------------------------------------------------------------------------
 

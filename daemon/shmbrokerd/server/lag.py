@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from shmbroker.config.static import StaticConfig
 from shmbroker.errors import ErrorCode
@@ -15,7 +15,7 @@ from shmbrokerd.lag import evaluation
 from shmbrokerd.lag.watch import LagLimits, Place, Watch
 from shmbrokerd.lag.windows import UNKNOWN, Commit
 from shmbrokerd.logs import log
-from shmbrokerd.metadata.records import PartitionRow
+from shmbrokerd.metadata.records import OffsetRow, PartitionRow
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.metadata.state import State
 from shmbrokerd.record_times import RecordTimes, Wanted
@@ -65,15 +65,24 @@ class LagMonitor:
     def committed(self, body: m.CommitOffsets, reply: m.ResponseBody) -> None:
         """Offsets were committed: ``reply`` says which of those asked for."""
         assert isinstance(reply, m.PartitionOutcomesReply)
-        state, moment_ms = self._state, now_ms()
         for item, outcome in zip(body.offsets, reply.outcomes, strict=True):
-            row = state.partition(item.topic, item.partition)
-            if outcome.code != ErrorCode.NO_ERROR or row is None:
-                continue
-            place = (state.topics[item.topic].row.topic_id, item.partition)
-            lag = evaluation.lag_of(item.offset, self._log_end(row))
-            self._watch.observe(body.group, place, Commit(item.offset, moment_ms, moment_ms, lag), moment_ms)
+            if outcome.code == ErrorCode.NO_ERROR:
+                self._observe(body.group, item.topic, item.partition, item.offset)
         self._warn_when_full()
+
+    def offsets_changed(self, rows: Iterable[OffsetRow]) -> None:
+        """Offsets came into force with a transaction."""
+        for row in rows:
+            self._observe(row.group, row.topic, row.partition, row.offset)
+        self._warn_when_full()
+
+    def _observe(self, group: str, topic: str, partition: int, offset: int) -> None:
+        state, moment_ms = self._state, now_ms()
+        row = state.partition(topic, partition)
+        if row is not None:
+            place = (state.topics[topic].row.topic_id, partition)
+            lag = evaluation.lag_of(offset, self._log_end(row))
+            self._watch.observe(group, place, Commit(offset, moment_ms, moment_ms, lag), moment_ms)
 
     def _warn_when_full(self) -> None:
         is_full = self._watch.turned_away > 0 and self._watch.partitions >= self._watch.limits.max_partitions

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -23,10 +24,16 @@ from shmbroker.protocol.messages import (
     BrokerEvent,
     BrokerReply,
     ClosePartition,
+    MarkerOutcome,
+    MarkersReply,
     OpenPartition,
     SessionFaulted,
     StopBroker,
+    TransactionOpened,
+    WriteMarkers,
 )
+from shmbroker.records.builder import ProducerStamp
+from shmbroker.records.layout import Flag
 from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.session import RING_TAIL_WORD, WAITING_WORD
 from shmbroker.shm.table import PartitionTable
@@ -58,13 +65,12 @@ class Broker:
         self.events: list[Any] = []
         self._correlation_id = 0
 
-    def ask(self, body: Any, fds: tuple[int, ...] = ()) -> BrokerReply:
+    def ask(self, body: Any, fds: tuple[int, ...] = ()) -> Any:
         self._correlation_id += 1
         self.channel.send(BrokerCommand(self._correlation_id, body), fds)
         while True:
             event = self.channel.receive(TIMEOUT_S)
             if event.correlation_id == self._correlation_id:
-                assert isinstance(event.body, BrokerReply)
                 return event.body
             self.events.append(event.body)
 
@@ -182,3 +188,115 @@ def test_signals_meant_for_the_main_process_do_not_end_it(broker: Broker) -> Non
     assert broker.ask(ClosePartition(3, delete=False)).message == "slot 3 is not open"
     assert broker.ask(StopBroker()) == BrokerReply()
     assert broker.process.wait(TIMEOUT_S) == 0
+
+
+class Transactions:
+    """One producer over several broker processes, each of which is killed: it sends what was not answered again, and ends each
+    transaction until it is told that this is done."""
+
+    def __init__(self, bench: Any, folder: Path, log_folder: Path, config: Any) -> None:
+        self.bench = bench
+        self.folder = folder
+        self.log_folder = log_folder
+        self.config = config
+        self.brokers: list[Broker] = []
+        self.client: Any = None
+        self.epoch = 0
+        self.committed: list[bytes | None] = []
+
+    @property
+    def broker(self) -> Broker:
+        return self.brokers[-1]
+
+    def start(self) -> list[TransactionOpened]:
+        """A broker process on the log as it is; the transactions that it found open."""
+        home = self.folder / f"broker-{len(self.brokers)}"
+        home.mkdir()
+        self.brokers.append(Broker(home))
+        self.broker.table.assign(0, "topic", bytes([1]) * 16, 0, 0, 3)
+        reply = self.broker.ask(OpenPartition(0, "topic", 0, str(self.log_folder), 3, self.config))
+        assert reply == BrokerReply()
+        self.client = self.bench.producer()
+        self.bench.loop._drop(self.client.session_id)
+        fds = (os.dup(self.client.region_fd), os.dup(self.client.ring_fd))
+        attach = AttachSession(self.client.session_id, self.client.session_id, os.getpid())
+        assert self.broker.ask(attach, fds) == BrokerReply()
+        for fd in fds:
+            os.close(fd)
+        return [event for event in self.broker.events if isinstance(event, TransactionOpened)]
+
+    def kill(self) -> None:
+        self.broker.process.kill()
+        self.broker.process.wait()
+
+    def send(self, value: bytes, sequence: int, *, wait: bool = True) -> Any:
+        stamp = ProducerStamp(7, self.epoch, sequence)
+        self.client.send([value], acks=1, stamp=stamp, flags=int(Flag.TRANSACTIONAL))
+        os.write(self.broker.doorbell_fd, b"12345678")
+        return wait_for_answer(self.client)[0] if wait else None
+
+    def end(self, *, committed: bool) -> None:
+        order = WriteMarkers(7, self.epoch + 1, committed, 0, [0])
+        assert self.broker.ask(order) == MarkersReply([MarkerOutcome(0)])
+        self.epoch += 1
+
+    def read(self) -> list[bytes | None]:
+        """All that read_committed sees."""
+        figures = self.broker.table.figures(0)
+        reader, values, offset = LogReader(self.log_folder), [], 0
+        while offset < figures.last_stable:
+            found = reader.read(
+                offset, figures.last_stable, 1 << 16, check_crcs=True, active_base=figures.active_base
+            )
+            values += [v for b in reader.committed(found, figures.last_stable) for v in b.value_list()]
+            offset = found[-1].last_offset + 1
+        reader.close()
+        return values
+
+    def close(self) -> None:
+        for broker in self.brokers:
+            broker.close()
+
+
+@pytest.fixture
+def transactions(bench: Any, tmp_path: Path) -> Iterator[Transactions]:
+    [partition] = bench.loop.partitions.values()
+    bench.run(ClosePartition(0, delete=True))
+    transactions = Transactions(bench, tmp_path, tmp_path / "log", partition.config)
+    yield transactions
+    transactions.close()
+
+
+@pytest.mark.slow
+def test_transactions_go_on_after_each_of_many_kills(transactions: Transactions) -> None:
+    """The broker dies with a transaction open, with a batch or a marker under way: nothing is lost, doubled or seen early."""
+    random = Random(4)
+    assert transactions.start() == []
+    for number in range(12):
+        values = [b"%d %d" % (number, i) for i in range(4)]
+        die_at = random.randrange(5)
+        first_offset = -1
+        for sequence, value in enumerate(values):
+            if sequence == die_at:
+                transactions.send(value, sequence, wait=random.random() < 0.5)
+                transactions.kill()
+                opened = transactions.start()
+                assert {(event.producer_id, event.producer_epoch) for event in opened} <= {(7, number)}
+                assert len(opened) == 1 or sequence == 0
+                assert transactions.read() == transactions.committed
+            answer = transactions.send(value, sequence)
+            assert answer.error == 0
+            first_offset = first_offset if sequence else answer.base_offset
+            assert answer.base_offset == first_offset + sequence
+            assert transactions.broker.table.figures(0).last_stable == first_offset
+        committed = random.random() < 0.6
+        if die_at == 4:
+            order = WriteMarkers(7, number + 1, committed, 0, [0])
+            transactions.broker.channel.send(BrokerCommand(0, order))
+            transactions.kill()
+            transactions.start()
+        transactions.end(committed=committed)
+        transactions.committed += values * committed
+        assert transactions.read() == transactions.committed
+    figures = transactions.broker.table.figures(0)
+    assert (figures.log_end, figures.last_stable) == (12 * 5, 12 * 5), "each record and each marker once"

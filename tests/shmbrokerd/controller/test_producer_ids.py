@@ -1,25 +1,37 @@
-from shmbrokerd.controller.producer_ids import BLOCK_SIZE, reserve_block
+from shmbrokerd.controller.producer_ids import BLOCK_SIZE, NO_BLOCK, take
 from shmbrokerd.metadata.state import State
 
 
-def test_blocks_follow_each_other_and_never_overlap() -> None:
-    state = State()
-    given = []
-    for _ in range(3):
-        records, block = reserve_block(state)
+def test_ids_follow_each_other_and_never_come_twice() -> None:
+    state, block, given = State(), NO_BLOCK, []
+    for _ in range(3 * BLOCK_SIZE):
+        producer_id, block, records = take(state, block)
         state.replay(records)
-        while block.next_id < block.end:
-            producer_id, block = block.take()
-            given.append(producer_id)
+        given.append(producer_id)
     assert given == list(range(3 * BLOCK_SIZE))
+
+
+def test_most_ids_cost_no_write() -> None:
+    state, block, writes = State(), NO_BLOCK, 0
+    for _ in range(2 * BLOCK_SIZE):
+        _, block, records = take(state, block)
+        state.replay(records)
+        writes += len(records)
+    assert writes == 2
 
 
 def test_a_restart_skips_the_rest_of_a_block() -> None:
     state = State()
-    records, block = reserve_block(state)
+    last, _, records = take(state, NO_BLOCK)
     state.replay(records)
-    last, _ = block.take()
-    restarted = State()
-    restarted.replay(records)
-    _, next_block = reserve_block(restarted)
-    assert next_block.next_id > last
+    following, _, _ = take(state, NO_BLOCK)
+    assert following > last
+
+
+def test_a_block_whose_reservation_was_not_stored_is_reserved_again() -> None:
+    state = State()
+    _, block, lost = take(state, NO_BLOCK)
+    producer_id, _, records = take(state, block)
+    assert lost
+    assert records, "nothing says that the ids of this block are taken"
+    assert producer_id == 0, "nobody was told the one before"

@@ -9,7 +9,7 @@ import pytest
 import shmbrokerd
 
 FOLDER = Path(shmbrokerd.__file__).parent
-ROOMS = ["metadata", "controller", "groups", "lag"]
+ROOMS = ["metadata", "controller", "groups", "transactions", "lag"]
 MODULES = [path for room in ROOMS for path in sorted((FOLDER / room).rglob("*.py"))]
 ALLOWED_STDLIB = {
     "__future__",

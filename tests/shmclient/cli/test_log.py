@@ -8,6 +8,10 @@ import shutil
 
 import pytest
 
+from shmbroker.log.writer import PartitionWriter
+from shmbroker.records.builder import Columns, ProducerStamp, build_batch
+from shmbroker.records.control import Marker
+from shmbroker.records.layout import Flag, read_header
 from shmclient import Producer
 from shmclient.admin import AdminClient, NewTopic
 from shmclient.testing import EmbeddedBroker
@@ -71,6 +75,33 @@ def test_records_are_printed_on_demand(cli, stopped_data_dir):
     text = cli("log", "dump", file, "--print-data").ok()
     assert "offset=1 timestamp=1001 key='k1' value='v1'" in text
     assert "crc_ok=yes" in text
+
+
+def test_transactions_and_their_markers_are_shown(cli, tmp_path):
+    writer = PartitionWriter(tmp_path / "t-0", 1 << 20, 4096, leader_epoch=0)
+    for epoch, committed in enumerate([True, False]):
+        stamp = ProducerStamp(77, epoch, 0)
+        batch = bytearray(b"".join(build_batch(Columns([b"v"]), 5, stamp, flags=Flag.TRANSACTIONAL)))
+        writer.stage(batch, read_header(batch), -1)
+        writer.stage_marker(Marker(77, epoch + 1, committed, 9), 6)
+        writer.commit()
+    writer.close()
+    lines = cli("log", "dump", tmp_path / "t-0", "--json").json_lines()
+    assert [(line["transactional"], line["control"], line.get("marker")) for line in lines] == [
+        (True, False, None),
+        (True, True, "commit"),
+        (True, False, None),
+        (True, True, "abort"),
+    ]
+    assert [(line["producer_id"], line["producer_epoch"]) for line in lines] == [
+        (77, 0),
+        (77, 1),
+        (77, 1),
+        (77, 2),
+    ]
+    assert lines[1]["coordinator_epoch"] == 9
+    text = cli("log", "dump", tmp_path / "t-0").ok()
+    assert "producer_epoch=2" in text and "marker=abort coordinator_epoch=9" in text
 
 
 def test_a_data_dir_is_dumped_with_all_segments_in_order(cli, stopped_data_dir):
