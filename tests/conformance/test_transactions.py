@@ -12,13 +12,6 @@ from typing import Any
 import pytest
 from support.backends import REQUEST_TIMEOUT_S, Broker, Reports, eventually, unique
 
-
-@pytest.fixture(autouse=True)
-def _without_coordinator(backend: str) -> None:
-    if backend == "shm":
-        pytest.skip("the daemon has no transactions yet")
-
-
 READERS = ["read_committed", "read_uncommitted"]
 DONE = b"done"
 

@@ -387,22 +387,28 @@ class Sender:
         self.backlog.waiting_rows -= count
         self._row_bytes = max(1, size // count)
         if self._acks > 1:
-            self._refuse(partition, chunks, explain_acks(self._acks))
+            self._refuse_for_good(partition, chunks, explain_acks(self._acks))
             return None
         if count == 1 and size + SINGLE_OVERHEAD_BYTES > topic.max_message_bytes:
-            self._refuse(partition, chunks, explain_large(partition, size))
+            self._refuse_for_good(partition, chunks, explain_large(partition, size))
             return None
         stamp = ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
         try:
             level = self._config.compression_level
             batch = make_batch(partition, chunks, stamp, self._codec, level, self._flags)
         except BrokerError as error:
-            self._refuse(partition, chunks, from_broker_error(error))
+            self._refuse_for_good(partition, chunks, from_broker_error(error))
             return None
         batch.ordinal = next(self._ordinals)
         partition.next_sequence = next_sequence(batch.sequence, count)
         self.backlog.batched_rows += count
         return batch
+
+    def _refuse_for_good(self, partition: PartitionQueue, chunks: list[Chunk], error: KafkaError) -> None:
+        """Report rows that the broker would not take, whenever they were sent."""
+        self._refuse(partition, chunks, error)
+        if self.transactional is not None:
+            self.transactional.refuse(error)
 
     def _write(self, attachment: ProducerAttachment, batch: ProducerBatch) -> bool:
         if len(self._in_flight) >= attachment.layout.completion_entries:
