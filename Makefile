@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint format bench kafka conformance clean
+.PHONY: help demo demo-eos test test-fast check lint format bench kafka conformance clean
 
 # What `make test` installs beside the project. CI adds kafka, so that the conformance tests run against Apache Kafka too.
 EXTRAS ?= test
@@ -25,6 +25,9 @@ $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 
 demo: $(VENV)/.installed-test ## run the broker's main job on real input and verify the result
 	$(BIN)/python examples/demo.py
+
+demo-eos: $(VENV)/.installed-test ## transactions while workers and the daemon are killed; verifies that nothing is lost or doubled
+	$(BIN)/python examples/exactly_once.py
 
 test: $(VENV)/.installed-$(EXTRAS) ## run all tests; those that need Apache Kafka are skipped without it
 	$(PYTEST)
