@@ -326,6 +326,7 @@ class Fetcher:
             anchored=anchored,
         )
         if not batches:
+            partition.note_skipped(position, end)
             partition.position = end
             return []
         after = batches[-1].last_offset + 1
