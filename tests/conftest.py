@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
@@ -11,25 +9,14 @@ from hypothesis import settings
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
-HERE = Path(__file__).parent
-SYSTEM, KAFKA = "system", "kafka"
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=None, help="run simulations with this seed alone")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Divide the tests into groups that stay together when several processes run them, and let the two large ones begin.
-
-    The system tests come first, wherever they run: they count descriptors, and the threads of librdkafka, which other tests
-    load into their process, open and close pipes for as long as any of its clients lives. Then those that need Apache Kafka:
-    one node serves them all, and who waits for it leaves the processor to the others.
-    """
-    items.sort(key=lambda item: (_group(item) != SYSTEM, _group(item) != KAFKA))
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    if item.path.is_relative_to(HERE / "system"):
-        return SYSTEM
-    return KAFKA if item.get_closest_marker("kafka") else str(item.path.relative_to(HERE))
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int | None:
+    """The seed that ``--seed`` asks for, None without."""
+    value = request.config.getoption("--seed")
+    assert value is None or isinstance(value, int)
+    return value
