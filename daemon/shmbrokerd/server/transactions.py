@@ -245,12 +245,20 @@ class Transactions:
             self._on_committed(completion.offsets)
 
     def _abort_in_log(self, markers: Markers) -> asyncio.Task[None]:
-        task = asyncio.create_task(
-            self._writer.write(lambda: markers, self._coordinator.epoch, IS_ENDED_ALREADY)
-        )
+        task = asyncio.create_task(self._abort_hanging(markers))
         self._aborting.add(task)
         task.add_done_callback(self._aborting.discard)
         return task
+
+    async def _abort_hanging(self, markers: Markers) -> None:
+        """As long as it hangs there."""
+        with contextlib.suppress(
+            BrokerError
+        ):  # what could not be written is not in force: that is all that counts here
+            await self._journal.settled()  # no marker before this coordinator's epoch is on the disk
+        await self._writer.write(
+            lambda: self._coordinator.still_hanging(markers), self._coordinator.epoch, IS_ENDED_ALREADY
+        )
 
     # --- parked requests -----------------------------------------------------------------------------------
 

@@ -111,14 +111,16 @@ class World:
 
     def _start_coordinator(self) -> None:
         self.coordinator = Coordinator(self.settings)
-        self._enter(self.coordinator.start().records)
-        self.finishing = {transactional_id: set() for transactional_id in self.coordinator.ending()}
+        self.finishing = {}
+
+        def then(_: bool) -> None:
+            for transactional_id in self.coordinator.ending():
+                self.finishing.setdefault(transactional_id, set())
+
+        self._enter(self.coordinator.start().records, then)  # no marker before its epoch is on the disk
 
     def settings(self) -> Settings:
         return Settings(self.static, self.state)
-
-    def is_unwritten(self) -> bool:
-        return bool(self._unwritten)
 
     # --- the daemon's disk ---------------------------------------------------------------------------------
 
@@ -153,10 +155,10 @@ class World:
         unwritten, self._unwritten = self._unwritten, []
         self.state = State()
         self.state.replay(self.written)
-        for _, then in unwritten:
-            then(False)
         ending = self.coordinator.ending()
         self.finishing = {each: self.finishing.get(each, set()) for each in ending}
+        for _, then in unwritten:
+            then(False)
 
     # --- the daemon's requests -----------------------------------------------------------------------------
 
@@ -225,15 +227,15 @@ class World:
         self.rng.shuffle(rest)
         if breaks:
             for number in rest[: self.rng.randint(0, len(rest))]:
-                self._mark(markers, number)
+                self.mark(markers, number)
             self.kill_broker()
             return
         for number in rest:
-            assert self._mark(markers, number) == ErrorCode.NO_ERROR
+            assert self.mark(markers, number) == ErrorCode.NO_ERROR
             known.add(number)
         self._complete(transactional_id)
 
-    def _mark(self, markers: Markers, number: int) -> ErrorCode:
+    def mark(self, markers: Markers, number: int) -> ErrorCode:
         self._check_decided(markers)
         marker = Marker(
             markers.producer_id, markers.producer_epoch, markers.committed, self.coordinator.epoch
@@ -265,9 +267,11 @@ class World:
                 self.hanging.append((markers, self._places[event.slot]))
 
     def abort_hanging(self) -> None:
-        if self.hanging:
+        if self.hanging and not self._unwritten:
             markers, number = self.hanging.pop(self.rng.randrange(len(self.hanging)))
             assert not markers.committed
+            if self.rng.random() < 0.7 and self.coordinator.still_hanging(markers) is None:
+                return  # else: it was on its way already
             epoch = self.coordinator.epoch
             self.logs[number].mark(Marker(markers.producer_id, markers.producer_epoch, False, epoch))
 
