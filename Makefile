@@ -3,13 +3,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast check lint format bench kafka conformance clean
+.PHONY: help demo demo-eos test test-fast check lint format bench kafka conformance clean
 
 # What `make test` installs beside the project. CI adds kafka, so that the conformance tests run against Apache Kafka too.
 EXTRAS ?= test
-# Processes that run the tests. Most of them wait most of the time.
-JOBS   ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,14 +23,17 @@ $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.installed-test ## run the broker's main job on real input and verify the result
 	$(BIN)/python examples/demo.py
 
+demo-eos: $(VENV)/.installed-test ## transactions while workers and the daemon are killed; verifies that nothing is lost or doubled
+	$(BIN)/python examples/exactly_once.py
+
 test: $(VENV)/.installed-$(EXTRAS) ## run all tests; those that need Apache Kafka are skipped without it
-	$(PYTEST)
+	@sh tests/run.sh $(BIN)/python
 
 test-fast: $(VENV)/.installed-test ## run the tests that take seconds
-	$(PYTEST) -m 'not slow and not kafka'
+	$(BIN)/python -m pytest -m 'not slow and not kafka'
 
 check: lint ## the gate before a commit: format, lint, types, imports, fast tests
-	$(PYTEST) -q -m 'not slow and not kafka'
+	$(BIN)/python -m pytest -q -m 'not slow and not kafka'
 
 lint: $(VENV)/.installed-dev ## the half of the gate that runs no code
 	$(BIN)/ruff format --check .

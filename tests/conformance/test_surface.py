@@ -15,7 +15,6 @@ from support.backends import skip_or_fail
 
 MODULES = ["", "admin", "serialization", "error"]
 
-TRANSACTIONS = "transactions are not there yet"
 SECURITY = "who may do what is the file system's business on one host"
 SHARE = "share groups are out of scope"
 LIBRDKAFKA = "names the C library or its helpers"
@@ -23,11 +22,6 @@ REGISTRY = "belongs to the schema registry"
 
 MISSING = {
     "Consumer.set_sasl_credentials": SECURITY,
-    "Producer.abort_transaction": TRANSACTIONS,
-    "Producer.begin_transaction": TRANSACTIONS,
-    "Producer.commit_transaction": TRANSACTIONS,
-    "Producer.init_transactions": TRANSACTIONS,
-    "Producer.send_offsets_to_transaction": TRANSACTIONS,
     "Producer.set_sasl_credentials": SECURITY,
     "AcknowledgeType": SHARE,
     "ConcurrentModificationException": SHARE,

@@ -111,6 +111,13 @@ raise SystemExit(demo.main())
     assert "NOT the sums are exactly those of a direct count" in ended.stdout
 
 
+def test_exactly_once_holds_while_workers_and_the_daemon_are_killed() -> None:
+    kills = ("--worker-kills", "2", "--daemon-kills", "1")
+    output = run(str(EXAMPLES / "exactly_once.py"), "--lines", "3000", "--seed", "3", *kills)
+    assert output.count("ok  ") == 3
+    assert "seed 3" in output
+
+
 @pytest.mark.slow
 def test_the_demo_streams_the_standard_library() -> None:
     output = run(str(EXAMPLES / "demo.py"))

@@ -23,6 +23,13 @@ from shmclient.testing import EmbeddedBroker
 from shmclient.types import OFFSET_BEGINNING, TopicPartition
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These tests first: they count descriptors. The threads of librdkafka, which other tests load into this process, open and
+    close pipes for as long as any of its clients lives."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: not item.path.is_relative_to(here))
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Each test ends as it began: no process and no descriptor is left."""

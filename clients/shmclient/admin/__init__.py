@@ -34,6 +34,14 @@ from shmclient.admin.resources import (
     ResourceType,
 )
 from shmclient.admin.topics import NewPartitions, NewTopic, TopicDescription
+from shmclient.admin.transactions import (
+    AbortTransactionSpec,
+    FencedProducer,
+    ProducerState,
+    TransactionDescription,
+    TransactionListing,
+    TransactionState,
+)
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import (
     BrokerMetadata,
@@ -60,6 +68,7 @@ __all__ = [
     "RESOURCE_TOPIC",
     "RESOURCE_TRANSACTIONAL_ID",
     "RESOURCE_UNKNOWN",
+    "AbortTransactionSpec",
     "AclOperation",
     "AdminClient",
     "AlterConfigOpType",
@@ -72,6 +81,7 @@ __all__ = [
     "ConsumerGroupListing",
     "DeletedRecords",
     "DescribeClusterResult",
+    "FencedProducer",
     "GroupMember",
     "GroupMetadata",
     "KafkaError",
@@ -85,8 +95,12 @@ __all__ = [
     "NewTopic",
     "OffsetSpec",
     "PartitionMetadata",
+    "ProducerState",
     "ResourcePatternType",
     "ResourceType",
     "TopicDescription",
     "TopicMetadata",
+    "TransactionDescription",
+    "TransactionListing",
+    "TransactionState",
 ]

@@ -1,4 +1,4 @@
-"""`AdminClient`: topics, configurations, offsets, groups and the cluster, with confluent_kafka's calls."""
+"""`AdminClient`: topics, configurations, offsets, groups, transactions and the cluster, with confluent_kafka's calls."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from shmclient.admin.group_calls import GroupCalls
 from shmclient.admin.offsets import DeletedRecords, ListOffsetsResultInfo, OffsetSpec
 from shmclient.admin.resources import ConfigEntry, ConfigResource
 from shmclient.admin.topics import NewPartitions, NewTopic, TopicDescription
+from shmclient.admin.transaction_calls import TransactionCalls
 from shmclient.config import merge_arguments, parse_config
 from shmclient.connection.selection import hand_over
 from shmclient.deadline import Deadline
@@ -36,7 +37,7 @@ V = TypeVar("V")
 _WAITING_FOR_LEADERS = "Failed to query partition leaders"
 
 
-class AdminClient(GroupCalls):
+class AdminClient(GroupCalls, TransactionCalls):
     """Administers a daemon. Constructing one needs no daemon; a request waits for one until it times out.
 
     Calls return at once: a dict of futures, one for each topic, resource or partition named, whose

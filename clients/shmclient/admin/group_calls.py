@@ -85,7 +85,11 @@ class GroupCalls(Asking):
         require_stable: bool = False,
         request_timeout: float | None = None,
     ) -> dict[str, Future[ConsumerGroupTopicPartitions]]:
-        """The committed offsets of one group: of the partitions named, OFFSET_INVALID where there is none, or all there are."""
+        """The committed offsets of one group: of the partitions named, OFFSET_INVALID where there is none, or all there are.
+
+        With ``require_stable``, one that an open transaction is about to change has UNSTABLE_OFFSET_COMMIT as its ``error``
+        where it was named, and is left out otherwise.
+        """
         wanted = group_checks.offsets_to_list(list_consumer_group_offsets_request)
         partitions = wanted.topic_partitions
         if partitions is not None and len(set(partitions)) != len(partitions):
@@ -93,7 +97,7 @@ class GroupCalls(Asking):
         asked = None if partitions is None else [m.PartitionRef(tp.topic, tp.partition) for tp in partitions]
 
         def run(deadline: Deadline) -> dict[str, Callable[[], ConsumerGroupTopicPartitions]]:
-            request = m.FetchOffsets(wanted.group_id, asked)
+            request = m.FetchOffsets(wanted.group_id, asked, bool(require_stable))
             reply = self._connection.request(request, m.FetchOffsetsReply, deadline.remaining_s())
             return {wanted.group_id: lambda: group_replies.offsets(wanted, reply)}
 

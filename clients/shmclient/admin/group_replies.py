@@ -106,14 +106,19 @@ def _assignment(partitions: m.Partitions) -> MemberAssignment:
 
 def offsets(asked: ConsumerGroupTopicPartitions, reply: m.FetchOffsetsReply) -> ConsumerGroupTopicPartitions:
     """What was found, in the order in which it was asked for, else in that of topics and partitions."""
-    found = {(item.topic, item.partition): item for item in reply.offsets if not item.code}
+    found = {(item.topic, item.partition): item for item in reply.offsets}
     named = asked.topic_partitions
-    keys = sorted(found) if named is None else [(tp.topic, tp.partition) for tp in named]
+    if named is None:
+        keys = sorted(key for key, item in found.items() if not item.code)
+    else:
+        keys = [(tp.topic, tp.partition) for tp in named]
     return ConsumerGroupTopicPartitions(asked.group_id, [_offset(*key, found.get(key)) for key in keys])
 
 
 def _offset(topic: str, partition: int, found: m.CommittedOffset | None) -> TopicPartition:
-    if found is None or found.offset < 0:
+    if found is not None and found.code == ErrorCode.UNSTABLE_OFFSET_COMMIT:
+        return partition_result(topic, partition, OFFSET_INVALID, None, -1, KafkaError(found.code))
+    if found is None or found.code or found.offset < 0:
         return TopicPartition(topic, partition, OFFSET_INVALID)
     return TopicPartition(topic, partition, found.offset, found.metadata or None, found.leader_epoch)
 

@@ -23,6 +23,7 @@ from shmclient.cli import (
     status,
     top,
     topics,
+    transactions,
 )
 from shmclient.cli.exit_codes import ExitCode, explain
 
@@ -98,6 +99,7 @@ app.command("offsets")(offsets.offsets)
 app.command("lag")(lag.lag)
 app.command("delete-records")(delete_records.delete_records)
 app.add_typer(groups.app, name="groups")
+app.add_typer(transactions.app, name="transactions")
 app.add_typer(perf.app, name="perf")
 app.add_typer(log.app, name="log")
 app.command("status")(status.status)

@@ -47,6 +47,8 @@ shmbroker groups describe billing                                # who reads whi
 shmbroker groups reset-offsets billing --topic clicks --by-duration PT1H             # what would be set
 shmbroker groups reset-offsets billing --topic clicks:0,1 --shift-by -100 --execute
 shmbroker groups reset-offsets billing --all-topics --to-current --export > billing.csv
+shmbroker transactions list --state Ongoing                      # who has one open
+shmbroker transactions find-hanging                              # what holds readers back for good
 shmbroker log dump /var/lib/shmbroker --verify-only
 shmbroker run -- pytest                                          # with a daemon of its own
 ```

@@ -23,7 +23,7 @@ class ExitCode(enum.IntEnum):
     FAILED = 1, "failed, refused, or found damaged; stderr says why"
     USAGE = 2, "wrong options or arguments"
     NO_DAEMON = 3, "no daemon (or cluster) answers, or not in time"
-    NOT_FOUND = 4, "the topic, partition, group, key or file does not exist"
+    NOT_FOUND = 4, "the topic, partition, group, transactional id, key or file does not exist"
     EXISTS = 5, "what was to be created exists already"
     NOT_EXECUTABLE = 126, "`run`: the command cannot be executed"
     COMMAND_NOT_FOUND = 127, "`run`: there is no such command"
@@ -49,6 +49,7 @@ _NOT_FOUND = (
     "_UNKNOWN_GROUP",
     "_NOENT",
     "GROUP_ID_NOT_FOUND",
+    "TRANSACTIONAL_ID_NOT_FOUND",
 )
 
 

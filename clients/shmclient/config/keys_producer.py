@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from shmclient.config.key import INT32_MAX, Key, choice, flag, function, integer, text, unsettable
 
-NO_TRANSACTIONS_YET = "Not used before there are transactions."
-
 KEYS: tuple[Key, ...] = (
     integer(
         "acks",
@@ -165,7 +163,6 @@ KEYS: tuple[Key, ...] = (
         "Names a transactional producer across restarts; a newer one of the same name fences the older.",
         clients="P",
         effect="honoured",
-        note=NO_TRANSACTIONS_YET,
     ),
     integer(
         "transaction.timeout.ms",
@@ -175,7 +172,6 @@ KEYS: tuple[Key, ...] = (
         "How long a transaction may stay open before the coordinator aborts it.",
         clients="P",
         effect="honoured",
-        note=NO_TRANSACTIONS_YET,
     ),
     flag(
         "delivery.report.only.error",

@@ -10,12 +10,12 @@ from typing import Any
 from shmclient.config import ClientConfig, merge_arguments, parse_config
 from shmclient.connection.selection import hand_over
 from shmclient.consumer import arguments
-from shmclient.consumer.group_metadata import group_metadata
 from shmclient.consumer.reading import Reader
 from shmclient.consumer.subscription import Callbacks, RebalanceCallback
 from shmclient.consumer.watermarks import Watermarks
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
+from shmclient.group_metadata import GroupIdentity, write_group_metadata
 from shmclient.message import Message
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
@@ -90,7 +90,9 @@ class Consumer(Reader):
     def consumer_group_metadata(self) -> bytes:
         """What `Producer.send_offsets_to_transaction` wants to know about the group: opaque."""
         self._check_usable()
-        return group_metadata(self._config.group_id or "", self._group.identity())
+        member_id, epoch, instance_id = self._group.identity()
+        identity = GroupIdentity(self._config.group_id or "", epoch, member_id, instance_id)
+        return write_group_metadata(identity)
 
     # --- assignment ----------------------------------------------------------------------------------------
 

@@ -30,13 +30,13 @@ _LATEST = frozenset({"largest", "latest", "end"})
 
 class Fetcher:
     """The partitions of one consumer. ``committed_offsets(partitions)`` asks for the group's offsets, OFFSET_INVALID for
-    none."""
+    none, None for one to be asked for again."""
 
     def __init__(
         self,
         config: ClientConfig,
         link: Link,
-        committed_offsets: Callable[[list[AssignedPartition]], list[int]],
+        committed_offsets: Callable[[list[AssignedPartition]], list[int | None]],
     ) -> None:
         self._config = config
         self._link = link
@@ -170,7 +170,9 @@ class Fetcher:
         except KafkaException:
             return  # the daemon went away; asked again with the next look
         for partition, figures in online:
-            self._resolve(partition, figures, committed.get(partition, partition.start))
+            start = committed.get(partition, partition.start)
+            if start is not None:
+                self._resolve(partition, figures, start)
 
     def _resolve(self, partition: AssignedPartition, figures: Figures, start: int) -> None:
         if start == OFFSET_INVALID:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol.messages import (
     CommitOffsets,
+    CommittedOffset,
     FetchOffsets,
     FetchOffsetsReply,
     OffsetToCommit,
@@ -26,6 +27,8 @@ from shmclient.topic_partition import OFFSET_INVALID, TopicPartition, partition_
 
 REQUEST_TIMEOUT_S = 5.0
 """Longest wait inside poll(), whatever ``socket.timeout.ms`` allows."""
+UNSTABLE_RETRY_S = 0.05
+"""Pause before an offset is asked for again that an open transaction is about to change."""
 MAX_PENDING_COMMITS = 1000
 """Asynchronous commits kept while the daemon is away; later ones supersede the oldest, which are dropped."""
 MAX_POSTED_COMMITS = 32
@@ -76,6 +79,7 @@ class Offsets:
         self.events: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         """Calls of ``on_commit`` to be made by poll()."""
         self._interval_s = config.auto_commit_interval_ms / 1000
+        self._require_stable = config.isolation_level == "read_committed"
         self.auto_commit_at = (
             time.monotonic() + self._interval_s if config.enable_auto_commit else float("inf")
         )
@@ -229,23 +233,26 @@ class Offsets:
     # --- asking --------------------------------------------------------------------------------------------
 
     def committed(self, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
-        """The group's committed offset of each partition, OFFSET_INVALID where there is none.
+        """The group's committed offset of each partition, OFFSET_INVALID where there is none. Waits for open transactions that
+        are about to change one (``isolation.level=read_committed``).
 
         Raises:
-            KafkaException: _TIMED_OUT without a daemon, else its refusal.
+            KafkaException: _TIMED_OUT without a daemon, or when a transaction is still open; else the daemon's refusal.
         """
         if not partitions:
             return []
-        request = FetchOffsets(self._group, [PartitionRef(tp.topic, tp.partition) for tp in partitions])
-        try:
-            reply = self._connection.request(request, FetchOffsetsReply, timeout_s)
-        except KafkaException as error:
-            cause = error.args[0]
-            code = KafkaError._TIMED_OUT if cause.code() == KafkaError._TRANSPORT else cause.code()
-            raise KafkaException(
-                KafkaError(code, f"Failed to get committed offsets: {cause.str()}")
-            ) from None
-        found = {(o.topic, o.partition): o for o in reply.offsets if not o.code and o.offset >= 0}
+        deadline = Deadline(timeout_s)
+        while True:
+            found, unstable = self._fetch(partitions, deadline.remaining_s())
+            if not unstable:
+                break
+            remaining_s = deadline.remaining_s()
+            if not remaining_s:
+                text = (
+                    f"an open transaction is about to change that of {', '.join(map(str, sorted(unstable)))}"
+                )
+                raise _fetch_failed(KafkaError(KafkaError._TIMED_OUT, text))
+            time.sleep(min(UNSTABLE_RETRY_S, remaining_s))
         result = []
         for tp in partitions:
             entry = found.get((tp.topic, tp.partition))
@@ -259,13 +266,35 @@ class Offsets:
                 )
         return result
 
-    def committed_offsets(self, partitions: list[AssignedPartition]) -> list[int]:
-        """As :meth:`committed`, for partitions that are being started."""
+    def _fetch(
+        self, partitions: list[TopicPartition], timeout_s: float
+    ) -> tuple[dict[tuple[str, int], CommittedOffset], set[tuple[str, int]]]:
+        """(what is committed, partitions whose offset an open transaction is about to change)."""
+        refs = [PartitionRef(tp.topic, tp.partition) for tp in partitions]
+        request = FetchOffsets(self._group, refs, self._require_stable)
+        try:
+            reply = self._connection.request(request, FetchOffsetsReply, timeout_s)
+        except KafkaException as error:
+            raise _fetch_failed(error.args[0]) from None
+        found = {(o.topic, o.partition): o for o in reply.offsets if not o.code and o.offset >= 0}
+        unstable = {
+            (o.topic, o.partition) for o in reply.offsets if o.code == ErrorCode.UNSTABLE_OFFSET_COMMIT
+        }
+        return found, unstable
+
+    def committed_offsets(self, partitions: list[AssignedPartition]) -> list[int | None]:
+        """The committed offset of each of ``partitions``, which are being started: OFFSET_INVALID where there is none, None
+        where it is to be asked for again, since an open transaction is about to change it (KIP-447)."""
+        if not partitions:
+            return []
         keys = [TopicPartition(partition.topic, partition.number) for partition in partitions]
-        found = self.committed(keys, self._request_timeout_s)
-        for partition, tp in zip(partitions, found, strict=True):
-            partition.committed = tp.offset
-        return [tp.offset for tp in found]
+        found, unstable = self._fetch(keys, self._request_timeout_s)
+        result: list[int | None] = []
+        for partition in partitions:
+            key = partition.topic, partition.number
+            partition.committed = found[key].offset if key in found else OFFSET_INVALID
+            result.append(None if key in unstable else partition.committed)
+        return result
 
 
 def _note_committed(
@@ -296,6 +325,11 @@ def _result(asked: TopicPartition, error: KafkaError | None) -> TopicPartition:
 
 def _error_of(outcome: Any) -> KafkaError | None:
     return None if outcome is None else KafkaError(ErrorCode(outcome.code), outcome.message or None)
+
+
+def _fetch_failed(cause: KafkaError) -> KafkaException:
+    code = KafkaError._TIMED_OUT if cause.code() == KafkaError._TRANSPORT else cause.code()
+    return KafkaException(KafkaError(code, f"Failed to get committed offsets: {cause.str()}"))
 
 
 def _commit_failed(error: KafkaError) -> KafkaException:

@@ -175,9 +175,12 @@ class Background:
         self._sleep(deadline)
 
     def _notice_lost_connection(self) -> None:
-        attachment = self._sender.attachment
-        if attachment is None or self._sender.waiters:
+        sender = self._sender
+        attachment, transactional = sender.attachment, sender.transactional
+        if attachment is None or sender.waiters:
             return  # nobody, or a thread of the application, sleeps on what would be closed here
+        if transactional is not None and transactional.drop_overdue_connection(time.monotonic()):
+            self._log(logging.WARNING, "the daemon owes an answer for too long; connecting anew")
         if not self._connection.check() or attachment.generation != self._connection.generation:
             self._sender.detach()
 
@@ -213,7 +216,7 @@ class Background:
         connection.table(CONNECT_TIMEOUT_S)
         hello = connection.hello
         assert hello is not None
-        if sender.producer_id < 0 or hello.cluster_id != self._cluster_id:
+        if sender.transactional is None and (sender.producer_id < 0 or hello.cluster_id != self._cluster_id):
             reply = connection.request(InitProducerId(), InitProducerIdReply, self._request_timeout_s)
             with sender.lock:
                 sender.use_identity(reply.producer_id)
@@ -290,6 +293,8 @@ class Background:
         else:
             poller = select.poll()
             poller.register(self._nudge_fd, select.POLLIN)
+            if sender.transactional is not None and sender.transactional.is_asking and not sender.waiters:
+                poller.register(self._connection, select.POLLIN)
             poller.poll((min(timeout_s, self._busy_sleep_s) if is_driven else timeout_s) * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._nudge_fd)

@@ -26,13 +26,15 @@ class Backlog:
     def clear(self) -> None:
         self.topics: dict[str, TopicQueue] = {}
         self.open_topics: dict[str, TopicQueue] = {}
-        """Those among them that the daemon has not refused: produce() takes records for them without a look."""
+        """Those among them that the daemon has not refused: produce() takes records for them without a look. None while no
+        records are taken."""
         self.waiting_rows = 0
         """Rows dealt to partitions and not packed yet."""
         self.batched_rows = 0
         """Rows in batches that were not answered yet."""
         self.weight = 0
         """Bytes of all rows that were weighed and have no outcome yet."""
+        self._is_open = True
 
     # --- topics --------------------------------------------------------------------------------------------
 
@@ -40,8 +42,24 @@ class Backlog:
         """The queue of a topic, made when it is named for the first time."""
         topic = self.topics.get(name)
         if topic is None:
-            topic = self.topics[name] = self.open_topics[name] = TopicQueue(name)
+            topic = self.topics[name] = TopicQueue(name)
+            self.open(topic)
         return topic
+
+    def open(self, topic: TopicQueue) -> None:
+        """Take records for ``topic`` without a look."""
+        if self._is_open:
+            self.open_topics[topic.name] = topic
+
+    def set_open(self, is_open: bool) -> None:
+        """Whether produce() is to take records without a look at all."""
+        if is_open == self._is_open:
+            return
+        self._is_open = is_open
+        self.open_topics.clear()
+        for topic in self.topics.values():
+            if topic.refused is None:
+                self.open(topic)
 
     def has_rows(self) -> bool:
         """True when there are rows that were not dealt to partitions."""

@@ -77,7 +77,12 @@ class ProducerBatch:
 
 
 def make_batch(
-    partition: PartitionQueue, chunks: list[Chunk], producer: ProducerStamp, codec: Codec, level: int
+    partition: PartitionQueue,
+    chunks: list[Chunk],
+    producer: ProducerStamp,
+    codec: Codec,
+    level: int,
+    flags: int = 0,
 ) -> ProducerBatch:
     """Pack the rows of ``chunks``, which is not empty.
 
@@ -108,7 +113,7 @@ def make_batch(
             headers if any(headers) else None,
         )
     base = timestamps[0] if timestamps else first.stamp_ms
-    header, body = encode_batch(columns, base, producer, codec, level)
+    header, body = encode_batch(columns, base, producer, codec, level, flags)
     size = sum(chunk.size for chunk in chunks)
     batch = ProducerBatch(partition, header, body, len(rows), size, producer.base_sequence, first.queued_at)
     batch.rows = rows

@@ -34,6 +34,8 @@ from shmclient.producer.packed import PACKED_BYTES, check_packed, largest_over, 
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue, row_size
 from shmclient.producer.reports import Reports
 from shmclient.producer.sender import Sender
+from shmclient.producer.transactional import TransactionCalls
+from shmclient.producer.transactions.sending import TransactionalSending
 
 RECORD_OVERHEAD_BYTES = 36
 """What librdkafka adds to key, value and headers before it compares with ``message.max.bytes``."""
@@ -48,7 +50,7 @@ MAX_SLEEP_S = 0.05
 RecordHeadersLike = Mapping[str, Any] | list[tuple[str, Any]]
 
 
-class Producer:
+class Producer(TransactionCalls):
     """Sends records to topics.
 
     Takes a configuration dict, keyword arguments, or both; the keys are librdkafka's (docs/configuration/client.md).
@@ -83,11 +85,15 @@ class Producer:
             only_errors=config.delivery_report_only_error,
             error_cb=config.error_cb,
         )
-        self._sender = Sender(config, lock, self._reports)
-        self._topics = self._sender.backlog.open_topics
         self._connection = Connection(
             config.bootstrap_servers, config.client_id, config.socket_timeout_ms / 1000
         )
+        transactional: TransactionalSending | None = None
+        if config.transactional_id:
+            timeout_ms = config.transaction_timeout_ms
+            transactional = TransactionalSending(config.transactional_id, timeout_ms, self._connection)
+        self._sender = Sender(config, lock, self._reports, transactional)
+        self._topics = self._sender.backlog.open_topics
         self._background = Background(config, self._connection, self._sender)
         self._small_bytes = min(SMALL_BYTES, config.message_max_bytes - RECORD_OVERHEAD_BYTES)
         self._finalizer = weakref.finalize(
@@ -124,7 +130,8 @@ class Producer:
         Raises:
             BufferError: the queue is full (``queue.buffering.max.messages`` or ``.kbytes``): call :meth:`poll`, try again.
             KafkaException: MSG_SIZE_TOO_LARGE over ``message.max.bytes``; _UNKNOWN_PARTITION, _UNKNOWN_TOPIC where that is
-                known already (else the callback hears it).
+                known already (else the callback hears it); _STATE outside a transaction, _FATAL after a fatal error, with
+                ``transactional.id``.
             TypeError: for a value, key, headers or callback of another type.
             RuntimeError: after :meth:`close`.
         """
@@ -176,6 +183,7 @@ class Producer:
             to_headers(headers),
             callback,
         )
+        self._check_transaction()
         self._check_destination(queue, row[2])
         size = row_size(row)
         limit = self._config.message_max_bytes
@@ -254,6 +262,7 @@ class Producer:
     ) -> int:
         self._check_open()
         sizes = column_sizes(values, keys)
+        self._check_transaction()
         queue = self._topic(topic)
         self._check_destination(queue, partition)
         if not sizes:
@@ -284,6 +293,7 @@ class Producer:
     ) -> int:
         self._check_open()
         data, offsets = check_packed(values, value_offsets)
+        self._check_transaction()
         queue = self._topic(topic)
         if keys is not None or callback is not None or not queue.partitions:
             # Somebody wants to know of each record, or nobody knows the partitions yet: the way of the records.
@@ -328,6 +338,21 @@ class Producer:
             with self._sender.lock:
                 queue = self._sender.backlog.topic(name)
         return queue
+
+    def _check_transaction(self) -> None:
+        """A transactional producer takes records in a transaction only."""
+        transactional = self._sender.transactional
+        if transactional is None or transactional.machine.accepts_records:
+            return
+        fault = transactional.machine.fault
+        if fault is not None and fault.fatal():
+            text = f"Local: Fatal error: Producing not allowed since a previous fatal error was raised: {fault.str()}"
+            raise _unable(KafkaError._FATAL, text)
+        phase = transactional.machine.phase.value
+        raise _unable(
+            KafkaError._STATE,
+            f"Local: Erroneous state: Producing not allowed in transactional state {phase}",
+        )
 
     def _check_destination(self, queue: TopicQueue, partition: int) -> None:
         if partition < UNASSIGNED or (queue.partitions and partition >= len(queue.partitions)):
@@ -456,6 +481,8 @@ class Producer:
                 )
         finally:
             sender.waiters -= 1
+        if is_disturbed and sender.transactional is not None and self._connection.check():
+            return  # an answer of the coordinator
         if is_disturbed:  # the connection wants to be looked at, which is the thread's business
             background.nudge()
             sender.lock.wait(min(timeout_s, MAX_SLEEP_S))
@@ -500,14 +527,24 @@ class Producer:
     # --- the end -------------------------------------------------------------------------------------------
 
     def close(self) -> bool:
-        """Flush for at most ``delivery.timeout.ms``, then let go of the daemon. Closing twice is fine."""
+        """Flush for at most ``delivery.timeout.ms``, abort a transaction that was left open, then let go of the daemon. Closing
+        twice is fine."""
         if not self._is_closed:
-            self.flush(self._config.delivery_timeout_ms / 1000 or -1)
+            self._end_open_transaction()
+            self._flush_at_close()
             self._is_closed = True
             self._finalizer.detach()
             self._background.stop()
             self._topics = {}  # the fast path finds no topic, and the checked one says why
         return True
+
+    def _flush_at_close(self) -> None:
+        try:
+            self.flush(self._config.delivery_timeout_ms / 1000 or -1)
+        except KafkaException as error:
+            cause = error.args[0] if error.args else None
+            if not (isinstance(cause, KafkaError) and cause.fatal()):
+                raise  # a callback's; what asks for this producer to be closed is heeded
 
     def __enter__(self) -> Producer:
         return self

@@ -57,6 +57,7 @@ class PartitionQueue:
         "sent_rows",
         "slot",
         "topic",
+        "transaction",
     )
 
     def __init__(self, topic: TopicQueue, number: int, slot: int) -> None:
@@ -78,6 +79,8 @@ class PartitionQueue:
         self.epoch = 0
         self.is_other_log = False
         """The topic was made again: the sequences start over."""
+        self.transaction = 0
+        """The number of the last transaction that writes here, as far as the coordinator agreed."""
 
     def add(self, chunk: Chunk) -> None:
         self.chunks.append(chunk)

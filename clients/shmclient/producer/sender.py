@@ -8,6 +8,7 @@ Every method is called with the sender's lock held, and none of them waits. The 
   sent there; once nothing is under way, they are sent again in the order of their sequences.
 - A batch that failed for good leaves a hole in the sequence: the ones behind it come back as out of order and are sent
   again under the partition's next epoch, from sequence 0 (KIP-360).
+- In a transaction the epoch is the transaction's. A batch that fails for good fails all of it: what is queued is given up.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.producers import REMEMBERED_BATCHES, next_sequence
 from shmbroker.protocol.messages import TopicInfo
 from shmbroker.records.builder import PackedColumn, ProducerStamp
-from shmbroker.records.layout import Codec
+from shmbroker.records.layout import Codec, Flag
 from shmbroker.shm.completions import Completion
 from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
-from shmclient.errors import KafkaError, error_text, from_broker_error
+from shmclient.errors import KafkaError, KafkaException, error_text, from_broker_error
 from shmclient.logs import client_log
 from shmclient.producer.backlog import Backlog
 from shmclient.producer.batches import ProducerBatch, make_batch
@@ -39,7 +40,8 @@ from shmclient.producer.failures import (
 )
 from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.queues import Chunk, PartitionQueue, TopicQueue
-from shmclient.producer.reports import BatchReport, Reports, RowReport
+from shmclient.producer.reports import BatchReport, Reports, RowReport, Rows
+from shmclient.producer.transactions.sending import TransactionalSending
 
 MAX_IN_FLIGHT = REMEMBERED_BATCHES
 BULK_BYTES = 384 * 1024
@@ -67,11 +69,19 @@ _OUT_OF_ORDER = -1
 class Sender:
     """The state of one producer's sending. ``lock`` guards all of it, and is notified when something was answered."""
 
-    def __init__(self, config: ClientConfig, lock: GuardedCondition, reports: Reports) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        lock: GuardedCondition,
+        reports: Reports,
+        transactional: TransactionalSending | None = None,
+    ) -> None:
         self.lock = lock
         self.reports = reports
         self.backlog = Backlog(config, reports)
         self.producer_id = -1
+        self.transactional = transactional
+        self._flags = Flag(0) if transactional is None else Flag.TRANSACTIONAL
         self.threshold = 1
         """Rows of a topic at which produce() deals and sends inline: 1 while nothing waits."""
         self.pumps = 0
@@ -113,11 +123,16 @@ class Sender:
         return (
             bool(self._in_flight or self.backlog.waiting_rows or self.backlog.batched_rows)
             or self.backlog.has_rows()
+            or (self.transactional is not None and self.transactional.has_outstanding())
         )
 
     def needs_answer(self) -> bool:
         """True when something waits to be sent until the broker has answered what is under way."""
-        return bool(self._active) or (bool(self._in_flight) and self.backlog.has_rows())
+        return (
+            bool(self._active)
+            or (bool(self._in_flight) and self.backlog.has_rows())
+            or (self.transactional is not None and self.transactional.is_asking)
+        )
 
     def next_deadline(self, now: float) -> float:
         """When the pump that began at ``now`` has something to do that nobody will wake it for."""
@@ -131,7 +146,7 @@ class Sender:
             # What was due and is still here waits for room in the ring or for an answer: the broker rings then.
             if now < due < deadline:
                 deadline = due
-        return deadline
+        return deadline if self.transactional is None else min(deadline, self.transactional.wake_at())
 
     # --- attachment and metadata ---------------------------------------------------------------------------
 
@@ -143,6 +158,7 @@ class Sender:
         """Begin to use a new ring; batches without an answer are sent again over it."""
         self.detach()
         self._attachment = attachment
+        self.lock.notify_all()
 
     def detach(self) -> None:
         """The ring is gone with its daemon: whatever it had not answered goes back to the retries, in order."""
@@ -194,7 +210,7 @@ class Sender:
         if info.code:
             self._note_refusal(topic, KafkaError(info.code, info.message or error_text(info.code)), now)
             return
-        self.backlog.open_topics[topic.name] = topic
+        self.backlog.open(topic)
         self._drop_partitions(topic, len(info.partitions), KafkaError(KafkaError._UNKNOWN_PARTITION))
         topic.take_over(info)
 
@@ -213,18 +229,34 @@ class Sender:
         """Move everything on as far as it goes without waiting."""
         while True:
             self._take_completions()
+            if self.transactional is not None:
+                if self.transactional.take_answers(self.backlog.topics):
+                    self.lock.notify_all()
+                self._follow_transaction(self.transactional)
             for topic in self.backlog.topics.values():
                 if topic.rows and topic.partitions and self._may_deal(topic):
                     self._deal(topic)
                 elif topic.rows:
                     self.backlog.weigh(topic)
             self._send()
+            if self.transactional is not None:
+                self.transactional.ask(self._active)
             self.threshold = self._next_threshold()
             # Rows appended since the dealing above saw the old threshold: nobody else would look at them.
             if self.threshold > 1 or not any(
                 topic.rows and topic.partitions for topic in self.backlog.topics.values()
             ):
                 return
+
+    def _follow_transaction(self, transactional: TransactionalSending) -> None:
+        """Take records while a transaction does, and give them up when it has failed."""
+        machine = transactional.machine
+        self.producer_id = machine.identity.producer_id
+        self.backlog.set_open(machine.accepts_records)
+        if transactional.take_fatal_error() is not None:
+            self.reports.push_event(_raise, machine.fault)
+        if transactional.has_failed() and (self._active or self._in_flight or self.backlog.has_rows()):
+            self.purge(in_queue=True, in_flight=True)
 
     def _may_deal(self, topic: TopicQueue) -> bool:
         """Adaptive batching: while anything is under way, rows gather until there is a batch of them. Dealt one by one, those
@@ -244,7 +276,7 @@ class Sender:
         self._note_dealt(topic)
         if unknown:
             error = KafkaError(KafkaError._UNKNOWN_PARTITION)
-            self.reports.push(RowReport(topic.name, None, unknown, error))
+            self._report_rows(topic.name, None, unknown, error)
 
     def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
         """Queue a column of values behind the rows that are in already. The topic's partitions are known."""
@@ -302,6 +334,8 @@ class Sender:
         progress = False
         if partition.topic.is_stale or (partition.is_other_log and partition.in_flight):
             return False, True
+        if self.transactional is not None and not self.transactional.admits(partition):
+            return False, True
         if partition.is_other_log:
             partition.is_other_log = False
             self._restart_epoch(partition)
@@ -309,6 +343,8 @@ class Sender:
             if partition.in_flight or now < partition.retry_at:
                 return False, True
             self._renew_epoch_if_needed(partition)
+            if self.transactional is not None and not self.transactional.admits(partition):
+                return False, True
             while partition.retries and partition.in_flight < MAX_IN_FLIGHT:
                 if not self._write(attachment, partition.retries[0]):
                     return progress, False
@@ -351,21 +387,28 @@ class Sender:
         self.backlog.waiting_rows -= count
         self._row_bytes = max(1, size // count)
         if self._acks > 1:
-            self._refuse(partition, chunks, explain_acks(self._acks))
+            self._refuse_for_good(partition, chunks, explain_acks(self._acks))
             return None
         if count == 1 and size + SINGLE_OVERHEAD_BYTES > topic.max_message_bytes:
-            self._refuse(partition, chunks, explain_large(partition, size))
+            self._refuse_for_good(partition, chunks, explain_large(partition, size))
             return None
         stamp = ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
         try:
-            batch = make_batch(partition, chunks, stamp, self._codec, self._config.compression_level)
+            level = self._config.compression_level
+            batch = make_batch(partition, chunks, stamp, self._codec, level, self._flags)
         except BrokerError as error:
-            self._refuse(partition, chunks, from_broker_error(error))
+            self._refuse_for_good(partition, chunks, from_broker_error(error))
             return None
         batch.ordinal = next(self._ordinals)
         partition.next_sequence = next_sequence(batch.sequence, count)
         self.backlog.batched_rows += count
         return batch
+
+    def _refuse_for_good(self, partition: PartitionQueue, chunks: list[Chunk], error: KafkaError) -> None:
+        """Report rows that the broker would not take, whenever they were sent."""
+        self._refuse(partition, chunks, error)
+        if self.transactional is not None:
+            self.transactional.refuse(error)
 
     def _write(self, attachment: ProducerAttachment, batch: ProducerBatch) -> bool:
         if len(self._in_flight) >= attachment.layout.completion_entries:
@@ -405,13 +448,24 @@ class Sender:
             partition.in_flight -= 1
             if completion.error == 0 or completion.error == ErrorCode.DUPLICATE_SEQUENCE_NUMBER:
                 self._succeed(batch, completion)
-            elif self._acks and completion.error in RETRIABLE:
+            elif self._acks and self._is_retriable(completion.error):
                 self._note_failure(batch, ErrorCode(completion.error))
             else:
-                self._fail(batch, explain(batch, completion.error))
+                self._fail_for_good(batch, explain(batch, completion.error))
             if partition.chunks or partition.retries:
                 self._active.setdefault(partition)
         self.lock.notify_all()
+
+    def _is_retriable(self, code: int) -> bool:
+        """A transaction's epoch is superseded by the coordinator only, for good."""
+        if code == ErrorCode.INVALID_PRODUCER_EPOCH and self.transactional is not None:
+            return False
+        return code in RETRIABLE
+
+    def _fail_for_good(self, batch: ProducerBatch, error: KafkaError) -> None:
+        self._fail(batch, error)
+        if self.transactional is not None:
+            self.transactional.refuse(error)
 
     def _succeed(self, batch: ProducerBatch, completion: Completion) -> None:
         self._forget(batch)
@@ -432,8 +486,19 @@ class Sender:
         if batch.is_reported:
             return  # with acks=0, as soon as it was handed over
         batch.is_reported = True
+        if error is not None:
+            self._note_lost(batch.count)
         latency_s = time.monotonic() - batch.created_at
         self.reports.push(BatchReport(batch, base_offset, append_time, error, latency_s))
+
+    def _report_rows(self, topic: str, partition: int | None, rows: Rows, error: KafkaError) -> None:
+        """Report rows that never got into a batch."""
+        self._note_lost(len(rows))
+        self.reports.push(RowReport(topic, partition, rows, error))
+
+    def _note_lost(self, count: int) -> None:
+        if self.transactional is not None:
+            self.transactional.machine.note_failed_records(count)
 
     # --- retries -------------------------------------------------------------------------------------------
 
@@ -454,7 +519,7 @@ class Sender:
         if self._may_retry(batch):
             self._retry_later(batch, time.monotonic() + backoff_s(self._config, batch.failures))
         else:
-            self._fail(batch, explain(batch, code))
+            self._fail_for_good(batch, explain(batch, code))
 
     def _may_retry(self, batch: ProducerBatch) -> bool:
         """Count a failed attempt; False when it was the last one (``retries``)."""
@@ -479,6 +544,11 @@ class Sender:
             self._restart_epoch(partition)
 
     def _restart_epoch(self, partition: PartitionQueue) -> None:
+        if self.transactional is not None:
+            where = f"{partition.topic.name} [{partition.number}]"
+            text = f"{error_text(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)}: a batch of {where} is missing"
+            self.transactional.refuse(KafkaError(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, text))
+            return
         partition.epoch += 1
         partition.next_sequence = 0
         for batch in partition.retries:
@@ -522,7 +592,7 @@ class Sender:
     def drop_rows(self, topic: TopicQueue, error: KafkaError) -> None:
         """Report rows that were not dealt out."""
         topic.waiting_since = None
-        self.reports.push(RowReport(topic.name, None, self.backlog.take_rows(topic), error))
+        self._report_rows(topic.name, None, self.backlog.take_rows(topic), error)
 
     def _drop_partitions(self, topic: TopicQueue, first: int, error: KafkaError) -> None:
         """Partitions from ``first`` on are no more: report what waits for them."""
@@ -542,7 +612,7 @@ class Sender:
         """Report rows that were dealt out and never sent."""
         for chunk in chunks:
             self.backlog.weight -= chunk.size
-            self.reports.push(RowReport(partition.topic.name, partition.number, chunk.rows, error))
+            self._report_rows(partition.topic.name, partition.number, chunk.rows, error)
 
     def purge(self, *, in_queue: bool, in_flight: bool) -> None:
         """Give up records, as ``Producer.purge`` says."""
@@ -562,3 +632,7 @@ class Sender:
                 self._fail(batch, error)
             self._in_flight.clear()
         self.lock.notify_all()
+
+
+def _raise(error: KafkaError) -> None:
+    raise KafkaException(error)

@@ -92,6 +92,26 @@ class RemoteAdminClient(AdminClient):
         """Raises: KafkaException _NOT_IMPLEMENTED."""
         raise _not_there("remove_members_from_consumer_group", "Kafka's Java client")
 
+    def list_transactions(self, **_options: Any) -> Any:
+        """Raises: KafkaException _NOT_IMPLEMENTED."""
+        raise _not_there("list_transactions", "kafka-transactions.sh list")
+
+    def describe_transactions(self, transactional_ids: Any, **_options: Any) -> Any:
+        """Raises: KafkaException _NOT_IMPLEMENTED."""
+        raise _not_there("describe_transactions", "kafka-transactions.sh describe")
+
+    def describe_producers(self, partitions: Any, **_options: Any) -> Any:
+        """Raises: KafkaException _NOT_IMPLEMENTED."""
+        raise _not_there("describe_producers", "kafka-transactions.sh describe-producers")
+
+    def fence_producers(self, transactional_ids: Any, **_options: Any) -> Any:
+        """Raises: KafkaException _NOT_IMPLEMENTED."""
+        raise _not_there("fence_producers", "kafka-transactions.sh force-terminate, or init_transactions()")
+
+    def abort_transaction(self, spec: Any, **_options: Any) -> Any:
+        """Raises: KafkaException _NOT_IMPLEMENTED."""
+        raise _not_there("abort_transaction", "kafka-transactions.sh abort")
+
     def cluster_id(self, timeout: float = -1) -> str:
         cluster_id: str = cluster_id_of(self._kafka, timeout)
         return cluster_id

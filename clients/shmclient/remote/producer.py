@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from shmclient.metadata import ClusterMetadata
 from shmclient.producer import Producer
 from shmclient.producer.arguments import check_messages
 from shmclient.producer.packed import check_packed
+from shmclient.producer.transactions.block import transaction
 from shmclient.remote import forks
 from shmclient.remote.configuration import Settings, remote_configuration
 from shmclient.remote.values import ask, call, cluster_id_of, confluent, listening, to_local
@@ -190,6 +192,10 @@ class RemoteProducer(Producer):
 
     def abort_transaction(self, *args: Any, **kwargs: Any) -> None:
         ask(self._kafka.abort_transaction, *args, **kwargs)
+
+    def transaction(self, timeout: float = -1) -> AbstractContextManager[None]:
+        limit_s = self._settings.number("transaction.timeout.ms") / 1000
+        return transaction(self, timeout if timeout >= 0 else limit_s)
 
     # --- the cluster ---------------------------------------------------------------------------------------
 

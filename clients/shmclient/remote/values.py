@@ -102,6 +102,8 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
     except confluent.KafkaException as error:
         raise to_local(error) from None
+    except confluent.KafkaError as error:  # how poll() and flush() tell of a fatal one
+        raise KafkaException(to_local(error)) from None
 
 
 def ask(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
