@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from benchmarks.backend import Backend
+from benchmarks.backends.shmbroker import ShmBrokerBackend
 from benchmarks.workload import Workload
 
 LATENCY_RECORDS = 320
 SIZES = {"100B": 100, "1KiB": 1024}
-SCALED = "shmbroker-acks1"
-"""The backend whose cost is followed from few partitions and clients to many."""
+SCALED, SCALED_BATCHES = "shmbroker-acks1", "shmbroker-batch-acks1"
+"""The backends whose cost is followed: from few partitions and clients to many, and over isolation levels."""
 CLIENT_RECORDS = 100_000
 """At least so many for each producer while the number of clients grows: what a process does once, such as touching its memory
 for the first time, would pass for what records cost."""
@@ -27,6 +28,7 @@ class Kind(StrEnum):
     LAG = "lag"
     REBALANCE = "rebalance"
     COMMITS = "commits"
+    ISOLATION = "isolation"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Effort:
     committers: Sequence[int]
     commits: int
     """Of each member."""
+    isolation_records: int
 
 
 FULL = Effort(
@@ -76,6 +79,7 @@ FULL = Effort(
     rebalance=((1, 1), (1, 1024), (8, 8), (8, 64), (8, 1024), (64, 64), (64, 1024)),
     committers=(1, 8),
     commits=1000,
+    isolation_records=1_000_000,
 )
 QUICK = Effort(
     repetitions=1,
@@ -87,6 +91,7 @@ QUICK = Effort(
     rebalance=((1, 1), (8, 64)),
     committers=(1, 8),
     commits=200,
+    isolation_records=100_000,
 )
 
 
@@ -101,6 +106,8 @@ def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         *_lag(backends, effort.lag),
         *_rebalance(backends, effort.rebalance),
         *_commits(backends, effort),
+        *_idempotence(backends),
+        *_isolation(backends, effort.isolation_records),
         *_rest(backends),
     ]
 
@@ -201,6 +208,29 @@ def _commits(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         for backend in backends
         if backend.name == SCALED
         for members in effort.committers
+    ]
+
+
+def _idempotence(backends: Sequence[Backend]) -> list[Case]:
+    """The same work with enable.idempotence and without."""
+    if SCALED not in {each.name for each in backends}:
+        return []
+    variants = {
+        "off": ShmBrokerBackend("all", idempotence=False),
+        "on": ShmBrokerBackend("all", idempotence=True),
+    }
+    work = Workload(record_bytes=100)
+    return [Case("idempotence", label, Kind.THROUGHPUT, each, work) for label, each in variants.items()]
+
+
+def _isolation(backends: Sequence[Backend], records: int) -> list[Case]:
+    """A log with aborted transactions at both isolation levels."""
+    labels = {SCALED: "consume(1000)", SCALED_BATCHES: "consume_batches()"}
+    work = Workload(record_bytes=100, records=records)
+    return [
+        Case("isolation", labels[each.name], Kind.ISOLATION, each, work)
+        for each in backends
+        if each.name in labels
     ]
 
 

@@ -33,6 +33,8 @@ def table_of(results: Sequence[CaseResult]) -> Table:
         return _rebalance_table(results)
     if kind is Kind.COMMITS:
         return _commits_table(results)
+    if kind is Kind.ISOLATION:
+        return _isolation_table(results)
     return _throughput_table(results)
 
 
@@ -197,6 +199,33 @@ def _figures(title: str, columns: dict[str, str], results: Sequence[CaseResult])
             continue
         table.add_row(
             result.case.label, *(NOTHING if each is None else f"{each.median:,.1f}" for each in figures)
+        )
+    return table
+
+
+def _isolation_table(results: Sequence[CaseResult]) -> Table:
+    columns = {
+        "read_uncommitted records/s": "read_uncommitted_records_per_s",
+        "read_committed records/s": "read_committed_records_per_s",
+    }
+    table = _table(
+        "a log with 10 % aborted transactions",
+        ("", "left"),
+        *((title, "right") for title in columns),
+        ("time of read_committed", "right"),
+        ("min - max", "right"),
+    )
+    for result in results:
+        ratio_of_times = result.summary("committed_time_ratio")
+        rates = [result.summary(metric) for metric in columns.values()]
+        if ratio_of_times is None or None in rates:
+            table.add_row(result.case.label, "[red]failed[/]")
+            continue
+        table.add_row(
+            result.case.label,
+            *(f"{rate.median:,.0f}" for rate in rates if rate),
+            f"{ratio_of_times.median:.2f}x",
+            f"{ratio_of_times.low:.2f} - {ratio_of_times.high:.2f}",
         )
     return table
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.commits import run_commits
+from benchmarks.isolation import run_isolation
 from benchmarks.lag import run_lag
 from benchmarks.plan import Case, Effort, Kind
 from benchmarks.rebalance import run_rebalance
@@ -26,6 +27,7 @@ RUNNERS: dict[Kind, Callable[..., Sample]] = {
     Kind.LAG: run_lag,
     Kind.REBALANCE: run_rebalance,
     Kind.COMMITS: run_commits,
+    Kind.ISOLATION: run_isolation,
 }
 
 

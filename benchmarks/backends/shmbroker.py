@@ -25,12 +25,15 @@ class ShmBrokerBackend(Backend):
 
     server = "shmbroker"
 
-    def __init__(self, acks: str, batches: bool = False) -> None:
+    def __init__(self, acks: str, batches: bool = False, idempotence: bool | None = None) -> None:
+        """``idempotence``: enable.idempotence, in topics that are not flushed, so that the disk does not hide what it costs."""
         self.acks = acks
         self.batches = batches
+        self.idempotence = idempotence
         self.name = f"shmbroker{'-batch' if batches else ''}-{'acks1' if acks == '1' else acks}"
         self.title = f"shmbroker, {'batch API' if batches else 'produce()/consume()'}, acks={acks}"
-        self.durability = Durability.POWER if acks == "all" else Durability.CRASH
+        is_flushed = acks == "all" and idempotence is None
+        self.durability = Durability.POWER if is_flushed else Durability.CRASH
         self.rate_hint = 5_000_000 if batches else 1_000_000
         self.fans = not batches
         self.has_latency = not batches
@@ -51,12 +54,16 @@ class ShmBrokerBackend(Backend):
         with EmbeddedBroker() as broker:
             daemons = set(psutil.Process().children()) - before
             admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-            new = NewTopic(TOPIC, num_partitions=work.partitions, replication_factor=1)
+            config = {} if self.idempotence is None else {"flush.on.ack": "false"}
+            new = NewTopic(TOPIC, num_partitions=work.partitions, replication_factor=1, config=config)
             admin.create_topics([new])[TOPIC].result(TIMEOUT_S)
             yield Link(broker.bootstrap_servers, tuple(process.pid for process in daemons))
 
     def producer(self, link: Link, work: Workload, number: int, low_latency: bool) -> ProducerSide:
-        client = self._client(link, {"acks": self.acks})
+        config: dict[str, object] = {"acks": self.acks}
+        if self.idempotence is not None:
+            config["enable.idempotence"] = self.idempotence
+        client = self._client(link, config)
         return _BatchProducer(client) if self.batches else ClientProducer(client)
 
     def consumer(self, link: Link, work: Workload, number: int, low_latency: bool) -> ConsumerSide:

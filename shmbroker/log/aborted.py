@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -42,14 +43,17 @@ def unpack_aborted(key: bytes, row: Value) -> AbortedTransaction:
 
 
 class AbortedRanges:
-    """The aborted transactions with records in ``start`` to ``end``, and perhaps others."""
+    """The aborted transactions with records in ``start`` to ``end``, and perhaps others; in the order of their markers."""
 
     def __init__(self, start: int, end: int, transactions: Iterable[AbortedTransaction]) -> None:
         self.start = start
         self.end = end
-        self._ranges: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._firsts: dict[int, list[int]] = defaultdict(list)
+        self._lasts: dict[int, list[int]] = defaultdict(list)
+        """By producer, whose transactions follow one another."""
         for producer_id, first_offset, last_offset, _ in transactions:
-            self._ranges[producer_id].append((first_offset, last_offset))
+            self._firsts[producer_id].append(first_offset)
+            self._lasts[producer_id].append(last_offset)
 
     def covers(self, start: int, end: int) -> bool:
         """Whether the answers for batches between these offsets are all here."""
@@ -57,11 +61,11 @@ class AbortedRanges:
 
     def contains(self, header: Header) -> bool:
         """Whether the batch is of an aborted transaction; it lies in the range covered."""
-        ranges = self._ranges.get(header.producer_id)
-        if ranges is None or not header.flags & Flag.TRANSACTIONAL:
+        lasts = self._lasts.get(header.producer_id)
+        if lasts is None or not header.flags & Flag.TRANSACTIONAL:
             return False
-        offset = header.base_offset
-        return any(first <= offset <= last for first, last in ranges)
+        index = bisect_left(lasts, header.base_offset)
+        return index < len(lasts) and self._firsts[header.producer_id][index] <= header.base_offset
 
 
 class CommittedView:

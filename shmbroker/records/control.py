@@ -42,8 +42,17 @@ class Marker(NamedTuple):
     coordinator_epoch: int
 
 
+def is_possible(marker: Marker) -> bool:
+    """Whether all of it fits a batch."""
+    return (
+        0 <= marker.producer_id < 1 << 63
+        and 0 <= marker.producer_epoch < 1 << 15
+        and 0 <= marker.coordinator_epoch < 1 << 31
+    )
+
+
 def build_marker(marker: Marker, timestamp_ms: int) -> bytearray:
-    """The whole control batch, without the broker's stamp."""
+    """The whole control batch, without the broker's stamp. The marker is a possible one."""
     kind = MarkerType.COMMIT if marker.committed else MarkerType.ABORT
     columns = Columns([_VALUE.pack(_VERSION, marker.coordinator_epoch)], [_KEY.pack(_VERSION, kind)])
     producer = ProducerStamp(marker.producer_id, marker.producer_epoch, _NO_SEQUENCE)

@@ -135,6 +135,54 @@ def test_watermarks_follow_the_isolation_level(broker: Broker) -> None:
     abort(producer)
 
 
+@pytest.mark.parametrize("isolation", READERS)
+def test_a_partition_that_ends_in_a_marker_is_read_to_its_end(broker: Broker, isolation: str) -> None:
+    topic = broker.topic()
+    producer = transactional(broker)
+    producer.begin_transaction()
+    send(producer, topic, b"a")
+    commit(producer)
+    settings = {"isolation.level": isolation, "enable.partition.eof": True, "group.id": unique("group")}
+    reader = broker.reader(topic, settings=settings)
+    message, end = reader.consume(2, REQUEST_TIMEOUT_S)
+    assert (message.value(), message.offset()) == (b"a", 0)
+    broker.is_error(end.error(), "_PARTITION_EOF")
+    assert end.offset() == 2
+    partition = [broker.api.TopicPartition(topic, 0)]
+    expected = 2 if broker.differs("marker-passed") else 1
+    assert reader.position(partition)[0].offset == expected
+    assert [tp.offset for tp in reader.commit(asynchronous=False)] == [expected]
+
+
+@pytest.mark.parametrize("isolation", READERS)
+def test_a_consumers_watermarks_are_those_of_its_level(broker: Broker, isolation: str) -> None:
+    topic = broker.topic()
+    producer = transactional(broker)
+    broker.fill(topic, [b"before"])
+    producer.begin_transaction()
+    send(producer, topic, b"a", b"b")
+    reader = broker.reader(topic, settings={"isolation.level": isolation})
+    broker.read(reader, 1)
+    tp = broker.api.TopicPartition(topic, 0)
+    high = 1 if isolation == "read_committed" else 3
+    assert reader.get_watermark_offsets(tp, REQUEST_TIMEOUT_S) == (0, high)
+    times = [broker.api.TopicPartition(topic, 0, int(time.time() * 1000) + 1_000_000)]
+    assert reader.offsets_for_times(times, REQUEST_TIMEOUT_S)[0].offset == broker.api.OFFSET_END
+    abort(producer)
+    assert reader.get_watermark_offsets(tp, REQUEST_TIMEOUT_S) == (0, 4)
+
+
+def test_a_time_may_be_that_of_a_marker(broker: Broker) -> None:
+    topic = broker.topic()
+    producer = transactional(broker)
+    producer.begin_transaction()
+    producer.produce(topic, b"a", partition=0, timestamp=1000)
+    commit(producer)
+    reader = broker.reader(topic, settings={"isolation.level": "read_committed"})
+    times = [broker.api.TopicPartition(topic, 0, 2000)]
+    assert reader.offsets_for_times(times, REQUEST_TIMEOUT_S)[0].offset == 1
+
+
 def test_commit_sends_what_is_queued(broker: Broker) -> None:
     topic = broker.topic()
     producer = transactional(broker, linger_ms=50_000)

@@ -326,6 +326,7 @@ class Fetcher:
             anchored=anchored,
         )
         if not batches:
+            partition.note_skipped(position, end)
             partition.position = end
             return []
         after = batches[-1].last_offset + 1
@@ -383,21 +384,19 @@ class Fetcher:
         partition.event = self._event(partition, KafkaError._BAD_MSG, text, at)
 
     def read_batches(self, partition: AssignedPartition) -> Iterator[tuple[RecordBatch, int]]:
-        """(batch, index of its first record to deliver) of what comes next in ``partition``."""
-        batches = list(partition.batches)
-        index = partition.index
-        partition.batches.clear()
-        partition.index = 0
+        """(batch, index of its first record to deliver) of what comes next in ``partition``. Those that are not taken come
+        with the next call."""
+        batches = partition.batches
         if not batches:
             position = partition.position
             try:
-                batches = self._read(partition, anchored=True)
+                batches.extend(self._read(partition, anchored=True))
             except BrokerError as error:
                 self._stop_at_damage(partition, error)
-                return
             if not batches:
                 return
-            index = batches[0].index_of(position)
-        for batch in batches:
+            partition.index = batches[0].index_of(position)
+        while partition.batches:
+            batch, index = partition.batches.popleft(), partition.index
+            partition.index = 0
             yield batch, index
-            index = 0

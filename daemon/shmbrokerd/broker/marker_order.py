@@ -12,7 +12,7 @@ from functools import partial
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import BrokerAnswer, MarkerOutcome, MarkersReply, WriteMarkers
-from shmbroker.records.control import Marker
+from shmbroker.records.control import Marker, is_possible
 from shmbrokerd.broker.append_loop import AppendLoop
 
 
@@ -28,11 +28,11 @@ class MarkerOrder:
 
     def start(self) -> None:
         order = self._order
-        if min(order.producer_id, order.producer_epoch, order.coordinator_epoch) < 0 or not order.slots:
-            text = f"a marker of producer {order.producer_id}, epoch {order.producer_epoch} for slots {order.slots}"
+        marker = Marker(order.producer_id, order.producer_epoch, order.committed, order.coordinator_epoch)
+        if not is_possible(marker) or not order.slots:
+            text = f"{marker} for slots {order.slots}"
             self._answer(MarkersReply([], ErrorCode.INVALID_REQUEST, text))
             return
-        marker = Marker(order.producer_id, order.producer_epoch, order.committed, order.coordinator_epoch)
         for slot in dict.fromkeys(order.slots):
             self._loop.write_marker(slot, marker, partial(self._note, slot))
 

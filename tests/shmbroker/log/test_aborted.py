@@ -119,7 +119,8 @@ def test_segments_that_were_deleted_meanwhile_say_nothing(
     log: Any, abort_some: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     abort_some(3)
-    monkeypatch.setattr(segment, "list_base_offsets", lambda _: [0, 6])
+    listings = iter([[0, 6]])
+    monkeypatch.setattr(segment, "list_base_offsets", lambda _: next(listings, [0]))
     ranges = find_aborted(log.folder, 0, 6, 6)
     assert ranges.contains(header(7, 0, 0, 4))
     assert ranges.covers(0, 6)

@@ -118,8 +118,14 @@ def test_a_log_that_cannot_take_the_marker_does_not_keep_the_others_from_it(benc
 
 @pytest.mark.parametrize(
     "nonsense",
-    [order(), WriteMarkers(-1, 1, True, 0, [0]), WriteMarkers(7, -1, True, 0, [0])],
-    ids=["no slots", "no producer", "no epoch"],
+    [
+        order(),
+        WriteMarkers(-1, 1, True, 0, [0]),
+        WriteMarkers(7, -1, True, 0, [0]),
+        WriteMarkers(7, 1 << 15, True, 0, [0]),
+        WriteMarkers(7, 1, True, 1 << 31, [0]),
+    ],
+    ids=["no slots", "no producer", "no epoch", "epoch too large", "coordinator epoch too large"],
 )
 def test_an_order_that_makes_no_sense_is_refused(nonsense: WriteMarkers, bench: Any) -> None:
     assert bench.run(nonsense).code == ErrorCode.INVALID_REQUEST

@@ -6,7 +6,7 @@ from crc32c import crc32c
 from msgspec.structs import replace
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbroker.records.builder import Columns, build_batch
+from shmbroker.records.builder import Columns, ProducerStamp, build_batch
 from shmbroker.records.layout import HEADER, HEADER_BYTES, Codec, read_header
 from shmbroker.shm.table import PartitionState
 
@@ -124,3 +124,15 @@ def test_an_offline_partition_can_still_be_read(bench: Any) -> None:
     partition.go_offline()
     assert bench.table.figures(0).state == PartitionState.OFFLINE
     assert bench.values() == [b"x"]
+
+
+def test_limits_of_producers_change_while_the_log_is_open(bench: Any) -> None:
+    partition = bench.loop.partitions[0]
+    partition.reconfigure(replace(partition.config, producer_id_expiration_ms=500, max_producers=2))
+    for number in range(3):
+        stamp = ProducerStamp(number, 0, 0)
+        partition.stage(bytearray(b"".join(build_batch(Columns([b"x"]), 0, stamp))), 1000 + number)
+    partition.commit()
+    assert [each.producer_id for each in partition.active_producers()] == [1, 2]
+    assert partition.log.expire_producers(1502) == 1
+    assert [each.producer_id for each in partition.active_producers()] == [2]

@@ -13,8 +13,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
+from shmbroker.errors import ErrorCode
 from shmbroker.log.reader import LogReader
 from shmbroker.protocol.channel import Channel, ChannelClosedError
 from shmbroker.protocol.framing import Codec
@@ -229,9 +231,11 @@ class Transactions:
         self.broker.process.kill()
         self.broker.process.wait()
 
-    def send(self, value: bytes, sequence: int, *, wait: bool = True) -> Any:
+    def send(
+        self, value: bytes, sequence: int, *, wait: bool = True, flags: int = int(Flag.TRANSACTIONAL)
+    ) -> Any:
         stamp = ProducerStamp(7, self.epoch, sequence)
-        self.client.send([value], acks=1, stamp=stamp, flags=int(Flag.TRANSACTIONAL))
+        self.client.send([value], acks=1, stamp=stamp, flags=flags)
         os.write(self.broker.doorbell_fd, b"12345678")
         return wait_for_answer(self.client)[0] if wait else None
 
@@ -265,6 +269,30 @@ def transactions(bench: Any, tmp_path: Path) -> Iterator[Transactions]:
     transactions = Transactions(bench, tmp_path, tmp_path / "log", partition.config)
     yield transactions
     transactions.close()
+
+
+@pytest.mark.slow
+def test_batches_from_before_a_kill_are_known_after_it_and_over_rolls(transactions: Transactions) -> None:
+    transactions.config = msgspec.structs.replace(transactions.config, segment_bytes=4096)
+    transactions.start()
+
+    def send(sequence: int) -> tuple[int, int]:
+        answer = transactions.send(b"%d" % sequence, sequence, flags=0)
+        return answer.error, answer.base_offset
+
+    assert [send(sequence) for sequence in range(8)] == [(0, sequence) for sequence in range(8)]
+    assert len(list(transactions.log_folder.glob("*.mdb"))) == 8
+    transactions.kill()
+    transactions.start()
+    assert [send(sequence) for sequence in range(3, 8)] == [(0, sequence) for sequence in range(3, 8)]
+    assert send(2) == (ErrorCode.DUPLICATE_SEQUENCE_NUMBER, -1), "only the last five are remembered"
+    assert send(9) == (ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, -1)
+    transactions.epoch = 1
+    assert send(1) == (ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, -1)
+    assert send(0) == (0, 8)
+    transactions.epoch = 0
+    assert send(8) == (ErrorCode.INVALID_PRODUCER_EPOCH, -1)
+    assert transactions.broker.table.figures(0).log_end == 9
 
 
 @pytest.mark.slow
