@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 # A machine that is busy with something else is no failure of the code under test.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=None, help="run simulations with this seed alone")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int | None:
+    """The seed that ``--seed`` asks for, None without."""
+    value = request.config.getoption("--seed")
+    assert value is None or isinstance(value, int)
+    return value

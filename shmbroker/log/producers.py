@@ -153,6 +153,7 @@ class ProducerStates:
             BrokerError: INVALID_PRODUCER_EPOCH for an epoch that was superseded, OUT_OF_ORDER_SEQUENCE_NUMBER when
                 batches are missing before it, DUPLICATE_SEQUENCE_NUMBER for a repetition of a batch too old to be
                 remembered, INVALID_TXN_STATE for a batch outside of the transaction that its producer has open,
+                CONCURRENT_TRANSACTIONS for a batch of the next epoch while that is open,
                 THROTTLING_QUOTA_EXCEEDED for a new producer where all that are remembered have open transactions.
         """
         if header.producer_id < 0:
@@ -167,6 +168,7 @@ class ProducerStates:
                 f"producer {header.producer_id} has epoch {header.producer_epoch}, the log has seen {row.epoch}",
             )
         if header.producer_epoch > row.epoch:
+            self._check_ended(header, row)
             self._check_first(header)
         else:
             earlier = self._check_next(header, row)
@@ -192,6 +194,17 @@ class ProducerStates:
                 ErrorCode.THROTTLING_QUOTA_EXCEEDED,
                 f"no room for producer {producer_id}: {len(self._open)} others have open transactions"
                 " (max.producers.per.partition)",
+            )
+
+    @staticmethod
+    def _check_ended(header: Header, row: ProducerRow) -> None:
+        # A producer that adds its partitions gets its next epoch when its transaction has a marker here. What was written
+        # without is about to be aborted, and must not become part of the next transaction before that.
+        if row.is_open:
+            raise BrokerError(
+                ErrorCode.CONCURRENT_TRANSACTIONS,
+                f"producer {header.producer_id} begins epoch {header.producer_epoch} while its transaction of epoch {row.epoch}"
+                f" is open since offset {row.transaction_start}; it is about to be aborted",
             )
 
     @staticmethod

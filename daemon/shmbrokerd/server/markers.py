@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol.messages import MarkerOutcome, MarkersReply, WriteMarkers
@@ -19,6 +19,9 @@ FIRST_PAUSE_S = 0.02
 MAX_PAUSE_S = 5.0
 """Between two tries. What does not pass within moments is a disk that is full or broken: its partition is opened anew every 30
 s, and readers need not wait much longer for the marker."""
+_WRITTEN = frozenset({ErrorCode.NO_ERROR})
+IS_ENDED_ALREADY = frozenset({ErrorCode.NO_ERROR, ErrorCode.INVALID_PRODUCER_EPOCH})
+"""For a transaction that hangs: its producer is at a newer epoch in that log, so it hangs there no more."""
 
 
 class MarkerWriter:
@@ -28,16 +31,21 @@ class MarkerWriter:
         self._state = state
         self._supervisor = supervisor
 
-    async def write(self, due: Callable[[], Markers | None], coordinator_epoch: int) -> None:
+    async def write(
+        self,
+        due: Callable[[], Markers | None],
+        coordinator_epoch: int,
+        settled_by: Collection[ErrorCode] = _WRITTEN,
+    ) -> None:
         """Return once all markers that are due are on the disk, or no longer due, as their partitions are gone. Orders are
-        idempotent, so whatever is in doubt is ordered again."""
+        idempotent, so whatever is in doubt is ordered again. ``settled_by``: the answers after which nothing is left to do."""
         marked: set[Partition] = set()
         pause_s = FIRST_PAUSE_S
         while (markers := due()) is not None:
             rows = self._existing(partition for partition in markers.partitions if partition not in marked)
             if not rows:
                 return
-            reason = await self._try_write(markers, rows, marked, coordinator_epoch)
+            reason = await self._try_write(markers, rows, marked, coordinator_epoch, settled_by)
             if reason:
                 level = log.warning if pause_s == FIRST_PAUSE_S else log.debug
                 level("markers of producer id %d: %s; trying again", markers.producer_id, reason)
@@ -49,7 +57,12 @@ class MarkerWriter:
         return [row for partition in partitions if (row := state.partition(*partition)) is not None]
 
     async def _try_write(
-        self, markers: Markers, rows: list[PartitionRow], marked: set[Partition], coordinator_epoch: int
+        self,
+        markers: Markers,
+        rows: list[PartitionRow],
+        marked: set[Partition],
+        coordinator_epoch: int,
+        settled_by: Collection[ErrorCode],
     ) -> str:
         """Order the markers once, and add the partitions that have theirs to ``marked``. Returns why there are others; nothing
         if there are none."""
@@ -67,7 +80,7 @@ class MarkerWriter:
         reason = ""
         for row in rows:
             outcome = outcomes.get(row.slot, MarkerOutcome(row.slot, ErrorCode.UNKNOWN, "no answer"))
-            if outcome.code == ErrorCode.NO_ERROR:
+            if outcome.code in settled_by:
                 marked.add((row.topic, row.partition))
             else:
                 reason = f"{row.topic}-{row.partition}: {outcome.message}"

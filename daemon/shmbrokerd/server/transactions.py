@@ -20,7 +20,7 @@ from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.server.client import Client
 from shmbrokerd.server.groups import now
 from shmbrokerd.server.log_producers import LogProducers
-from shmbrokerd.server.markers import FIRST_PAUSE_S, MAX_PAUSE_S, MarkerWriter
+from shmbrokerd.server.markers import FIRST_PAUSE_S, IS_ENDED_ALREADY, MAX_PAUSE_S, MarkerWriter
 from shmbrokerd.server.process_watch import ProcessWatch, process_of
 from shmbrokerd.supervisor import Supervisor
 from shmbrokerd.transactions.act import Act, Caller, Process
@@ -61,6 +61,7 @@ class Transactions:
         self._writer = MarkerWriter(lambda: journal.state, supervisor)
         self._log_producers = LogProducers(lambda: journal.state, supervisor)
         self._watch = ProcessWatch(self._process_ended)
+        self._callers: dict[Client, Caller] = {}
         self._parked: dict[str, list[_Parked]] = {}
         self._finishing: dict[str, asyncio.Task[None]] = {}
         """Transactional id -> what writes its markers."""
@@ -77,9 +78,13 @@ class Transactions:
             BrokerError: the request as a whole is refused and changed nothing; or CONCURRENT_TRANSACTIONS: what it asked for
                 is decided, or waits for the end of another transaction, and it can be put again.
         """
-        caller = Caller(process_of(client.pid), client.client_id)
+        caller = self._callers.get(client)
+        if caller is None:
+            caller = self._callers[client] = Caller(process_of(client.pid), client.client_id)
         act = self._coordinator.handle(body, client, caller, now().wall_ms)
-        self._watch.add(caller.process)
+        self._watch.add(
+            caller.process
+        )  # each time: one that ended meanwhile, and said this before, is missed at once
         written = self._enter(act)
         if act.reply is None:
             return await self._park(client, caller, body, written)
@@ -111,6 +116,7 @@ class Transactions:
     # --- what happens by itself ----------------------------------------------------------------------------
 
     def disconnected(self, client: Client) -> None:
+        self._callers.pop(client, None)
         self._coordinator.disconnected(client)
 
     def _process_ended(self, process: Process) -> None:
@@ -239,10 +245,20 @@ class Transactions:
             self._on_committed(completion.offsets)
 
     def _abort_in_log(self, markers: Markers) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._writer.write(lambda: markers, self._coordinator.epoch))
+        task = asyncio.create_task(self._abort_hanging(markers))
         self._aborting.add(task)
         task.add_done_callback(self._aborting.discard)
         return task
+
+    async def _abort_hanging(self, markers: Markers) -> None:
+        """As long as it hangs there."""
+        with contextlib.suppress(
+            BrokerError
+        ):  # what could not be written is not in force: that is all that counts here
+            await self._journal.settled()  # no marker before this coordinator's epoch is on the disk
+        await self._writer.write(
+            lambda: self._coordinator.still_hanging(markers), self._coordinator.epoch, IS_ENDED_ALREADY
+        )
 
     # --- parked requests -----------------------------------------------------------------------------------
 

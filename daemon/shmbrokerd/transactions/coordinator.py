@@ -131,6 +131,10 @@ class Coordinator:
             self._state, partition, Identity(event.producer_id, event.producer_epoch)
         )
 
+    def still_hanging(self, markers: Markers) -> Markers | None:
+        """What is left to be written of what :meth:`opened` or :meth:`markers_to_abort` said."""
+        return hanging.still_hanging(self._state, markers)
+
     def markers_to_abort(self, body: AbortTransaction) -> Markers:
         """Raises BrokerError: UNKNOWN_TOPIC_OR_PART, INVALID_TXN_STATE."""
         return hanging.markers_to_abort(self._state, body)

@@ -12,18 +12,20 @@ from shmbrokerd.metadata.records import PartitionRow, TransactionRow
 from shmbrokerd.metadata.state import State
 from shmbrokerd.transactions.ends import Markers
 from shmbrokerd.transactions.fencing import Identity
-from shmbrokerd.transactions.states import IS_ENDING, MAX_EPOCH
+from shmbrokerd.transactions.states import IS_ENDING
 
 
 def markers_if_hanging(state: State, partition: PartitionRow, producer: Identity) -> Markers | None:
-    """The abort marker for what ``producer`` began in ``partition``; None when its transaction covers that and will end it."""
+    """The abort marker for what ``producer`` began in ``partition``; None when its transaction covers that and will end it.
+
+    The marker has the epoch of the batches, and not the next one as other markers have: it may come late, and must not end what
+    the producer began with its next epoch.
+    """
     transactional_id = state.transactions.by_producer.get(producer.producer_id)
     row = state.transactions.rows[transactional_id] if transactional_id is not None else None
     if row is not None and _covers(row, partition, producer.producer_epoch):
         return None
-    return Markers(
-        producer.producer_id, _marker_epoch(row, producer), False, [(partition.topic, partition.partition)]
-    )
+    return Markers(*producer, False, [(partition.topic, partition.partition)])
 
 
 def _covers(row: TransactionRow, partition: PartitionRow, producer_epoch: int) -> bool:
@@ -34,12 +36,13 @@ def _covers(row: TransactionRow, partition: PartitionRow, producer_epoch: int) -
     return row.state in IS_ENDING and producer_epoch == row.producer_epoch - 1
 
 
-def _marker_epoch(row: TransactionRow | None, producer: Identity) -> int:
-    """The next epoch shuts the log to more of the same. Not that of a producer which has that epoch by now: in its log the
-    marker would end what the newer one may have begun meanwhile."""
-    if row is not None and producer.producer_epoch < row.producer_epoch:
-        return producer.producer_epoch
-    return min(producer.producer_epoch + 1, MAX_EPOCH)
+def still_hanging(state: State, markers: Markers) -> Markers | None:
+    """The same for markers that were to be written; None also when the partition is gone."""
+    ((topic, number),) = markers.partitions
+    partition = state.partition(topic, number)
+    if partition is None:
+        return None
+    return markers_if_hanging(state, partition, Identity(markers.producer_id, markers.producer_epoch))
 
 
 def markers_to_abort(state: State, request: AbortTransaction) -> Markers:
