@@ -273,7 +273,7 @@ class PartitionWriter:
         assert active is not None, "stage() opened it"
         try:
             try:
-                active.write(lambda txn, tables: self._put(staged, txn, tables))
+                active.write(lambda txn, tables: self._put(staged, txn, tables), len(staged))
             except lmdb.MapFullError:
                 if self.log_end == self.active_base:
                     raise
@@ -282,7 +282,7 @@ class PartitionWriter:
                 self.opened = []
                 for item in staged:
                     self._record(item)
-                active.write(lambda txn, tables: self._put(staged, txn, tables))
+                active.write(lambda txn, tables: self._put(staged, txn, tables), len(staged))
         except (*SEGMENT_ERRORS, BrokerError) as error:
             failure = self._failure(f"append at offset {self.log_end}", error)
             self._recover()
@@ -409,6 +409,11 @@ class PartitionWriter:
                 Path(f"{path}-lock").unlink(missing_ok=True)
 
     # --- durability ----------------------------------------------------------------------------------------
+
+    @property
+    def is_flush_due(self) -> bool:
+        """So much was appended since the last flush that another one is due, unasked: see ``anchor``."""
+        return self._active is not None and self._active.anchor.is_flush_due
 
     def flush(self) -> None:
         """Make everything appended before this call durable. It may run in another thread while appends go on.
