@@ -75,6 +75,17 @@ class AdvanceLogStart(Message):
     offset: int
 
 
+class ReplaceSegments(Message):
+    """Swap in the compacted segment that was built for ``base``: it takes the place of the sealed segments ``replaced``, and
+    the next one begins at ``until``. Refused with INVALID_REQUEST when the log is not as it was when that was built."""
+
+    slot: int
+    topic_id: bytes
+    base: int
+    until: int
+    replaced: list[int]
+
+
 class AttachSession(Message):
     """Carries [region memfd, the client's bell to ring]."""
 
@@ -172,6 +183,7 @@ BrokerCommandBody = (
     | ReconfigurePartition
     | ClosePartition
     | AdvanceLogStart
+    | ReplaceSegments
     | AttachSession
     | DetachSession
     | WriteMarkers

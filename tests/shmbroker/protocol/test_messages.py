@@ -15,11 +15,12 @@ INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 BASIC: dict[Any, st.SearchStrategy[Any]] = {
     int: INT64,
     str: st.text(max_size=8),
+    bytes: st.binary(max_size=16),
     bool: st.booleans(),
     float: st.floats(allow_nan=False),
     type(None): st.none(),
 }
-ENVELOPES = [m.Request, m.Response, m.BrokerCommand, m.BrokerEvent]
+ENVELOPES = [m.Request, m.Response, m.BrokerCommand, m.BrokerEvent, m.CleanerQuestion, m.CleanerResponse]
 
 
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
