@@ -15,6 +15,8 @@ from typing import Final
 ENTRY_BYTES: Final = 24
 """A hash of 16 bytes and an offset of 8."""
 MIN_ENTRIES: Final = 1021
+PRIME_GAP: Final = 300
+"""No two neighbours of the primes below 400 million are further apart, so that the expected keys fit the size below."""
 NO_OFFSET: Final = -1
 _HALVES = struct.Struct("<QQ")
 
@@ -24,7 +26,7 @@ class OffsetMap:
 
     def __init__(self, buffer_bytes: int, load_factor: float, expected: int) -> None:
         most = max(MIN_ENTRIES, buffer_bytes // ENTRY_BYTES)
-        self._size = _prime_from(min(most, max(MIN_ENTRIES, int(expected / load_factor) + 1)))
+        self._size = _prime_from(min(most, max(MIN_ENTRIES, int(expected / load_factor) + PRIME_GAP)))
         self.capacity = int(self._size * load_factor)
         self._firsts = array("Q", [0]) * self._size
         self._seconds = array("Q", [0]) * self._size
