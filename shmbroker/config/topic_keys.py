@@ -140,7 +140,6 @@ _TABLE = [
         "delete",
         "What becomes of old segments.",
         choices=("delete", "compact"),
-        standing=_RECORDED,
     ),
     _key(
         "retention.ms",
@@ -201,7 +200,6 @@ _TABLE = [
         "How long compaction keeps tombstones.",
         unit="ms",
         minimum=0,
-        standing=_RECORDED,
     ),
     _key(
         "min.compaction.lag.ms",
@@ -211,7 +209,6 @@ _TABLE = [
         "Age below which a record is never compacted.",
         unit="ms",
         minimum=0,
-        standing=_RECORDED,
     ),
     _key(
         "max.compaction.lag.ms",
@@ -221,7 +218,6 @@ _TABLE = [
         "Age above which a record is due for compaction.",
         unit="ms",
         minimum=1,
-        standing=_RECORDED,
     ),
     _key(
         "min.cleanable.dirty.ratio",
@@ -231,7 +227,6 @@ _TABLE = [
         "Share of uncompacted bytes that starts a compaction.",
         minimum=0,
         maximum=1,
-        standing=_RECORDED,
     ),
     _key(
         "file.delete.delay.ms",

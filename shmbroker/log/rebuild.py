@@ -20,6 +20,7 @@ from shmbroker.log import segment
 from shmbroker.log.aborted import pack_aborted
 from shmbroker.log.active import ActiveSegment, create_segment
 from shmbroker.log.chains import chain_with_gaps, longest_chain
+from shmbroker.log.compacted import Compacted
 from shmbroker.log.pages import DamageError, newest_meta, read_at
 from shmbroker.log.place import Place, before
 from shmbroker.log.recovery import Outcome, SegmentDecision
@@ -152,7 +153,7 @@ def _write(fd: int, place: Place, plan: _Plan, scratch: Path, watch: Watch) -> N
     _sweep(scratch)
     create_segment(scratch, 2 * size, plan.log_start, {}, is_durable=False)
     with contextlib.closing(ActiveSegment(scratch, 2 * size)) as active:
-        tables = _Tables(plan)
+        tables = _Tables(plan, place)
         for some in _portions(fd, plan):
             active.write(lambda txn, dbs, some=some: tables.put(some, txn, dbs))  # type: ignore[misc]
             watch(sum(len(data) for _, data in some))
@@ -179,8 +180,10 @@ def _portions(fd: int, plan: _Plan) -> Iterator[list[tuple[Header, bytes]]]:
 class _Tables:
     """Puts batches and all that follows from them."""
 
-    def __init__(self, plan: _Plan) -> None:
+    def __init__(self, plan: _Plan, place: Place) -> None:
         self._has_gaps = plan.has_gaps
+        # That it is clean in part is not known any more: the next compaction finds out.
+        self._compacted = Compacted(place.end if place.end is not None else plan.log_end, place.base_offset)
         self._producers = ProducerReplay(plan.rows)
         self._highest_time = self._indexed_time = -(1 << 63)
         self._unindexed_bytes = 0
@@ -208,7 +211,7 @@ class _Tables:
         for producer_id, row in self._producers.states.items():
             txn.put(KEY.pack(producer_id), row.pack(), db=tables[segment.PRODUCERS])
         if self._has_gaps:
-            txn.put(segment.META_COMPACTED, b"1", db=tables[segment.META])
+            txn.put(segment.META_COMPACTED, self._compacted.pack(), db=tables[segment.META])
 
 
 # --- files -------------------------------------------------------------------------------------------------
