@@ -70,13 +70,6 @@ TABLE = (
         bridge=False,
     ),
     Difference(
-        "marker-passed",
-        kafka="after the last record of a transaction, position() and commits stay before its marker: the lag is 1",
-        shm="position() and commits go past markers and aborted records: the lag is 0",
-        why="as the Java clients do; who has read everything is not behind",
-        bridge=False,
-    ),
-    Difference(
         "empty-group-id",
         kafka="`group.id=''` aborts the process",
         shm="ValueError, as for a missing `group.id`",
