@@ -29,6 +29,7 @@ class Kind(StrEnum):
     REBALANCE = "rebalance"
     COMMITS = "commits"
     ISOLATION = "isolation"
+    COMPACTION = "compaction"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Effort:
     commits: int
     """Of each member."""
     isolation_records: int
+    compaction: int
+    """Records."""
 
 
 FULL = Effort(
@@ -80,6 +83,7 @@ FULL = Effort(
     committers=(1, 8),
     commits=1000,
     isolation_records=1_000_000,
+    compaction=2_000_000,
 )
 QUICK = Effort(
     repetitions=1,
@@ -92,6 +96,7 @@ QUICK = Effort(
     committers=(1, 8),
     commits=200,
     isolation_records=100_000,
+    compaction=400_000,
 )
 
 
@@ -108,6 +113,7 @@ def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         *_commits(backends, effort),
         *_idempotence(backends),
         *_isolation(backends, effort.isolation_records),
+        *_compaction(backends, effort.compaction),
         *_rest(backends),
     ]
 
@@ -175,6 +181,15 @@ def _lag(backends: Sequence[Backend], counts: Sequence[tuple[int, int]]) -> list
         for backend in backends
         if backend.name == SCALED
         for groups, partitions in counts
+    ]
+
+
+def _compaction(backends: Sequence[Backend], records: int) -> list[Case]:
+    work = Workload(record_bytes=100, records=records, keyed=True)
+    return [
+        Case("compaction", f"{records:,} records", Kind.COMPACTION, backend, work)
+        for backend in backends
+        if backend.name == SCALED
     ]
 
 

@@ -35,6 +35,8 @@ def table_of(results: Sequence[CaseResult]) -> Table:
         return _commits_table(results)
     if kind is Kind.ISOLATION:
         return _isolation_table(results)
+    if kind is Kind.COMPACTION:
+        return _compaction_table(results)
     return _throughput_table(results)
 
 
@@ -161,6 +163,26 @@ def _lag_table(results: Sequence[CaseResult]) -> Table:
             f"{whole.low:,.1f} - {whole.high:,.1f}",
             *(NOTHING if summary is None else f"{summary.median:,.2f}" for summary in others),
         )
+    return table
+
+
+def _compaction_table(results: Sequence[CaseResult]) -> Table:
+    columns = {
+        "plain_records_per_s": "not compacted records/s",
+        "compacting_records_per_s": "compacted meanwhile records/s",
+        "drop_percent": "slower by %",
+        "cleaner_peak_rss_mb": "cleaner peak RSS MB",
+        "written_mb": "written MB",
+        "left_mb": "left MB",
+        "passes": "passes",
+    }
+    table = _table(
+        "producing to a compacted topic", ("", "left"), *((name, "right") for name in columns.values())
+    )
+    for result in results:
+        figures = [result.summary(name) for name in columns]
+        cells = [NOTHING if figure is None else f"{figure.median:,.4g}" for figure in figures]
+        table.add_row(result.case.label, *(["[red]failed[/]"] if result.failure else cells))
     return table
 
 

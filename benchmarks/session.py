@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.commits import run_commits
+from benchmarks.compaction import run_compaction
 from benchmarks.isolation import run_isolation
 from benchmarks.lag import run_lag
 from benchmarks.plan import Case, Effort, Kind
@@ -28,6 +29,7 @@ RUNNERS: dict[Kind, Callable[..., Sample]] = {
     Kind.REBALANCE: run_rebalance,
     Kind.COMMITS: run_commits,
     Kind.ISOLATION: run_isolation,
+    Kind.COMPACTION: run_compaction,
 }
 
 

@@ -25,6 +25,7 @@ from shmbroker.config.broker_keys import BROKER_KEYS
 from shmbroker.config.http_listen import HttpListen, parse_http_listen
 from shmbroker.config.static import StaticConfig
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbrokerd.children import Pauses, ended, how_ended, stop
 from shmbrokerd.lag.watch import compiled
 from shmbrokerd.logs import current_level, log
 from shmbrokerd.monitor_settings import MonitorSettings, relevant_values
@@ -35,9 +36,6 @@ SOCKET_MODE = 0o660
 """Of a Unix socket, as of the control socket: the daemon's user and group."""
 STOP_GRACE_S = 0.5
 """A monitor process has nothing to bring to an end; past this it is killed."""
-FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 30.0
-STEADY_S = 60.0
-"""One that ran for this long was healthy: the pause before the next starts small again."""
 HTTP_PACKAGES = ("starlette", "uvicorn", "prometheus_client")
 WEBHOOK_PACKAGES = ("httpx",)
 
@@ -94,17 +92,15 @@ class MonitorProcess:
         """Keep a monitor process running until cancelled, or stopped."""
         if not self.is_wanted:
             await asyncio.get_running_loop().create_future()
-        pause_s, loop = FIRST_PAUSE_S, asyncio.get_running_loop()
+        pauses, loop = Pauses(), asyncio.get_running_loop()
         while True:
             started_at = loop.time()
             status = await self._run_one()
             if self._is_stopping:
                 return
-            if loop.time() - started_at > STEADY_S:
-                pause_s = FIRST_PAUSE_S
+            pause_s = pauses.after(loop.time() - started_at)
             log.error("monitor process %s; starting another in %.1f s", status, pause_s)
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
     async def _run_one(self) -> str:
         """Run one to its end, and say how it ended."""
@@ -112,9 +108,8 @@ class MonitorProcess:
             process = self._process = self._spawn()
         except OSError as error:
             return f"cannot be started: {error.strerror}"
-        await _ended(process)
-        code = process.returncode
-        return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
+        await ended(process)
+        return how_ended(process)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         listen_fd = -1 if self._socket is None else self._socket.fileno()
@@ -149,13 +144,7 @@ class MonitorProcess:
         self._is_stopping = True
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_GRACE_S):
-                    await _ended(process)
-            if process.poll() is None:
-                process.kill()
-                await _ended(process)
+            await stop(process, STOP_GRACE_S)
         self.close()
 
     def close(self) -> None:
@@ -164,24 +153,6 @@ class MonitorProcess:
             self._socket = None
             if self._listen is not None and self._listen.path is not None:
                 self._listen.path.unlink(missing_ok=True)
-
-
-async def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the process to end, and reap it."""
-    try:
-        pidfd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        process.wait()
-        return
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(pidfd, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
-    process.wait()
 
 
 def _check_packages(key: str, packages: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from shmbrokerd.monitor_process import MonitorProcess
 from shmbrokerd.owner import Owner
 from shmbrokerd.record_times import RecordTimes
 from shmbrokerd.runtime_dir import RuntimeDir
+from shmbrokerd.server.cleaning import Cleaning
 from shmbrokerd.server.conductor import Conductor, Identity
 from shmbrokerd.server.groups import Groups
 from shmbrokerd.server.lag import LagMonitor
@@ -58,6 +59,7 @@ class Service:
         self._journal = Journal(store)
         self._supervisor = Supervisor(spawner, broker, config, self._notice)
         self._logs = PartitionLogs(table, data_dir, self._supervisor, self._settings, timeout_s)
+        self._cleaning = Cleaning(self._settings, self._logs, self._supervisor, runtime_dir.table_path)
         limits = RingLimits(
             config.number("session.ring.bytes"),
             config.number("session.ring.max.bytes"),
@@ -100,7 +102,8 @@ class Service:
         grouping = asyncio.create_task(self._groups.run())
         transacting = asyncio.create_task(self._transactions.run())
         watching = asyncio.create_task(self._lag.run())
-        tasks = (supervising, serving, grouping, transacting, watching)
+        cleaning = asyncio.create_task(self._cleaning.run())
+        tasks = (supervising, serving, grouping, transacting, watching, cleaning)
         await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
         status = 0
         if not stop.is_set():

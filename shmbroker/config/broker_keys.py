@@ -3,6 +3,7 @@ defaults."""
 
 from __future__ import annotations
 
+from shmbroker.config.cleaner_keys import CLEANER_KEYS
 from shmbroker.config.group_keys import GROUP_KEYS
 from shmbroker.config.key import INT_MAX, ConfigKey, ValueType
 from shmbroker.config.lag_keys import LAG_KEYS
@@ -126,6 +127,7 @@ _OWN = [
         maximum=2**50,
         reason="512 clients with default rings take 2.1 GiB; a hostile one cannot take all memory.",
     ),
+    *CLEANER_KEYS,
     *GROUP_KEYS,
     *TRANSACTION_KEYS,
     *LAG_KEYS,

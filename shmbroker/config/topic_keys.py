@@ -1,4 +1,5 @@
-"""Topic configuration keys with Kafka's names, types and defaults (4.x), and our own ``flush.on.ack``.
+"""Topic configuration keys with Kafka's names, types and defaults (4.x), and our own ``flush.on.ack`` and
+``retention.groups``.
 
 Each has a broker key, its synonym, that holds the default of all topics. Keys marked RECORDED are harmless
 while nothing acts on them: data is kept longer than asked for, never shorter.
@@ -139,7 +140,6 @@ _TABLE = [
         "delete",
         "What becomes of old segments.",
         choices=("delete", "compact"),
-        standing=_RECORDED,
     ),
     _key(
         "retention.ms",
@@ -162,6 +162,37 @@ _TABLE = [
         standing=_RECORDED,
     ),
     _key(
+        "retention.groups",
+        "log.retention.groups",
+        _LIST,
+        "",
+        "Groups that retention waits for: what retention.ms and retention.bytes would delete is kept until each"
+        " of these consumer groups has committed past it, up to retention.groups.max.bytes and"
+        " retention.groups.max.ms.",
+        standing=_RECORDED,
+    ),
+    _key(
+        "retention.groups.max.bytes",
+        "log.retention.groups.max.bytes",
+        _LONG,
+        10 * 1024**3,
+        "Size of a partition above which retention stops waiting for retention.groups; -1 is no limit.",
+        unit="bytes",
+        minimum=-1,
+        standing=_RECORDED,
+        reason="Ten segments of the default size: a group that is gone for good does not fill the disk.",
+    ),
+    _key(
+        "retention.groups.max.ms",
+        "log.retention.groups.max.ms",
+        _LONG,
+        -1,
+        "Age of records above which retention stops waiting for retention.groups; -1 is no limit.",
+        unit="ms",
+        minimum=-1,
+        standing=_RECORDED,
+    ),
+    _key(
         "delete.retention.ms",
         "log.cleaner.delete.retention.ms",
         _LONG,
@@ -169,7 +200,6 @@ _TABLE = [
         "How long compaction keeps tombstones.",
         unit="ms",
         minimum=0,
-        standing=_RECORDED,
     ),
     _key(
         "min.compaction.lag.ms",
@@ -179,7 +209,6 @@ _TABLE = [
         "Age below which a record is never compacted.",
         unit="ms",
         minimum=0,
-        standing=_RECORDED,
     ),
     _key(
         "max.compaction.lag.ms",
@@ -189,7 +218,6 @@ _TABLE = [
         "Age above which a record is due for compaction.",
         unit="ms",
         minimum=1,
-        standing=_RECORDED,
     ),
     _key(
         "min.cleanable.dirty.ratio",
@@ -199,7 +227,6 @@ _TABLE = [
         "Share of uncompacted bytes that starts a compaction.",
         minimum=0,
         maximum=1,
-        standing=_RECORDED,
     ),
     _key(
         "file.delete.delay.ms",

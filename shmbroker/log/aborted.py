@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -117,20 +117,41 @@ def find_aborted(folder: Path, start: int, end: int, end_offset: int) -> Aborted
     return AbortedRanges(start, end_offset, found)
 
 
+def list_aborted(folder: Path, start: int, end_offset: int) -> list[AbortedTransaction]:
+    """All that is aborted between ``start`` and ``end_offset``, and perhaps others.
+
+    Raises:
+        BrokerError: as :func:`find_aborted`.
+    """
+    found: list[AbortedTransaction] = []
+    for aborted in _entries(folder, start):
+        found.append(aborted)
+        if aborted.last_stable >= end_offset:
+            break
+    return found
+
+
 def _entries(folder: Path, start: int) -> Iterator[AbortedTransaction]:
     """All entries whose marker is at ``start`` or later, segment by segment."""
     bases = segment.list_base_offsets(folder)
-    following = [*bases[1:], None]
-    for base, next_base in zip(bases, following, strict=True):
-        if next_base is None or next_base > start:
-            yield from _segment_entries(folder / segment.file_name(base), start)
+    while bases:
+        index = max(0, bisect_right(bases, start) - 1)
+        try:
+            yield from _segment_entries(folder / segment.file_name(bases[index]), start)
+        except FileNotFoundError:
+            # Deleted since the folder was listed, and everything in it; or joined to the one before by compaction.
+            bases = segment.list_base_offsets(folder)
+            continue
+        if index + 1 == len(bases):
+            return
+        start = max(start, bases[index + 1])
 
 
 def _segment_entries(path: Path, start: int) -> Iterator[AbortedTransaction]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return  # deleted since the folder was listed, and everything in it
+        raise
     except OSError as error:
         raise storage_error(path, "cannot open segment", error) from error
     try:

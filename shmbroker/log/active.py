@@ -15,6 +15,8 @@ from typing import Any, Final
 import lmdb
 
 from shmbroker.log import segment
+from shmbroker.log.anchor import Anchor
+from shmbroker.log.leftovers import wipe_leftovers
 from shmbroker.log.pages import DamageError, PageReader, Value, read_at
 from shmbroker.log.segment import KEY
 from shmbroker.log.verification import check_writable
@@ -37,6 +39,7 @@ class ActiveSegment:
     def __init__(self, path: Path, segment_bytes: int) -> None:
         self.path = path
         self._environment: Any = None
+        self._is_settled = False
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             check_writable(self._fd)
@@ -46,6 +49,7 @@ class ActiveSegment:
             # A segment made under a larger segment.bytes must still fit its map.
             map_bytes = max(segment_bytes, self.file_bytes) + MAP_SLACK_BYTES
             self._environment = _open_environment(path, map_bytes)
+            self.anchor = Anchor(self._environment)
             self._tables = {table: self._environment.open_db(table, create=False) for table in segment.TABLES}
             self._check_format()
         except BaseException:
@@ -61,6 +65,7 @@ class ActiveSegment:
 
     def close(self) -> None:
         if self._environment is not None:
+            self.anchor.drop()
             self._environment.close()
             self._environment = None
         if self._fd >= 0:
@@ -91,8 +96,9 @@ class ActiveSegment:
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def write(self, put: Callable[[Any, Mapping[bytes, Any]], None]) -> None:
-        """Commit what ``put(transaction, tables by name)`` does; all of it is in the segment, or nothing.
+    def write(self, put: Callable[[Any, Mapping[bytes, Any]], None], batches: int = 0) -> None:
+        """Commit what ``put(transaction, tables by name)`` does, ``batches`` of it batches; all of it is in the segment, or
+        nothing.
 
         Raises:
             SEGMENT_ERRORS: the segment must be opened anew.
@@ -101,13 +107,24 @@ class ActiveSegment:
         if size < self.file_bytes:
             # To touch the map there would be a SIGBUS in the middle of a commit.
             raise DamageError(f"cut short: {size} bytes instead of {self.file_bytes}")
+        if not self._is_settled:
+            self._settle()
         with self._environment.begin(write=True) as txn:
             put(txn, self._tables)
         self.file_bytes = os.fstat(self._fd).st_size
+        self.anchor.count(batches)
+
+    def _settle(self) -> None:
+        """Before the first commit: nobody knows what whoever wrote here before has flushed, so all of it is flushed now; and
+        what was not committed must not come back. A segment without batches has nothing to lose."""
+        if self.last(segment.LOG) is not None:
+            wipe_leftovers(self.path)
+            self.anchor.sync()
+        self._is_settled = True
 
     def sync(self) -> None:
         """Make all commits durable; it may run while another thread appends."""
-        self._environment.sync(True)
+        self.anchor.sync()
 
 
 def create_segment(

@@ -15,6 +15,7 @@ from typing import TypeVar
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
 from shmbroker.log.aborted import CommittedView
+from shmbroker.log.compacted import Compacted
 from shmbroker.log.mapping import SegmentWindows
 from shmbroker.log.pages import DamageError, PageReader, Value, read_at
 from shmbroker.log.segment import KEY, storage_error
@@ -33,8 +34,8 @@ class LogReader:
         self._path = folder
         self._fd = -1
         self._pages = PageReader(-1)
-        self._is_compacted: bool | None = None
-        """None: not looked up yet."""
+        self._has_gaps = False
+        """True once it is known that compaction made the segment."""
         self._windows: SegmentWindows | None = None
         self._committed = CommittedView(folder)
 
@@ -67,18 +68,25 @@ class LogReader:
             batches = self._collect(offset, end_offset, max_bytes, check_crcs, anchored)
             if batches:
                 return batches
-            if base == self._bases[-1] == self._list_bases()[-1]:
-                raise storage_error(self._path, f"offset {offset}", f"the log ends before {end_offset}")
-            # Compaction emptied the tail of this segment, the next one goes on.
-            following = self._bases[bisect.bisect_right(self._bases, base)]
-            if following > offset:
-                self._check_gap(offset, following)
-            offset = max(offset, following)
+            offset = self._after_tail(base, offset, end_offset)
         return []
 
     def committed(self, batches: Sequence[RecordBatch], end_offset: int) -> list[RecordBatch]:
         """See :meth:`CommittedView.visible`: what read_committed readers see of ``batches`` from one :meth:`read`."""
         return self._committed.visible(batches, end_offset)
+
+    def _after_tail(self, base: int, offset: int, end_offset: int) -> int:
+        """Where to go on when the segment ``base`` has nothing at ``offset`` or behind it."""
+        bases = self._list_bases()
+        if self._base != base:
+            return offset  # it was replaced since it was opened: the new one may have more
+        if base == bases[-1]:
+            raise storage_error(self._path, f"offset {offset}", f"the log ends before {end_offset}")
+        # Compaction emptied the tail of this segment, the next one goes on.
+        following = bases[bisect.bisect_right(bases, base)]
+        if following > offset:
+            self._check_gap(offset, following)
+        return max(offset, following)
 
     def close(self) -> None:
         self._leave_segment()
@@ -100,18 +108,39 @@ class LogReader:
             try:
                 self._enter_segment(base)
             except FileNotFoundError as error:
-                # Deleted since the folder was listed (delete_records): those below are gone too.
-                base = _base_for(offset, self._list_bases())
-                if base in bases and base <= offset:
-                    raise storage_error(self._path, f"offset {offset}", error) from error
+                self._find_instead(offset, bases, error)
                 return self._segment_for(offset, active_base)
         return base
 
+    def _find_instead(self, offset: int, listed: list[int], error: FileNotFoundError) -> None:
+        """A segment is gone since the folder was listed. Either all below it are too (delete_records), or compaction joined it
+        to one before it, which says so; else somebody took it away."""
+        path = self._path
+        base = _base_for(offset, self._list_bases())
+        if base > offset or base not in listed:
+            return
+        self._enter_segment(base)
+        compacted = self._compaction()
+        if compacted is None or compacted.until <= offset:
+            raise storage_error(path, f"offset {offset}", error) from error
+
     def _list_bases(self) -> list[int]:
+        """List the folder, and let go of a segment whose file was replaced by then: it does not hold what those held that were
+        joined to it, and that are not listed any more."""
         self._bases = segment.list_base_offsets(self.folder)
         if not self._bases:
             raise storage_error(self.folder, "the partition", "has no segment")
+        if self._fd >= 0 and not self._is_current():
+            self._leave_segment()
         return self._bases
+
+    def _is_current(self) -> bool:
+        try:
+            named = self._path.stat()
+        except FileNotFoundError:
+            return True  # deleted, not replaced
+        opened = os.fstat(self._fd)
+        return (named.st_ino, named.st_dev) == (opened.st_ino, opened.st_dev)
 
     def _enter_segment(self, base: int) -> None:
         """Open a segment; FileNotFoundError when it is not there."""
@@ -125,7 +154,7 @@ class LogReader:
             raise storage_error(self._path, "cannot open segment", error) from error
         self._base = base
         self._pages = PageReader(self._fd)
-        self._is_compacted = None
+        self._has_gaps = False
 
     def _leave_segment(self) -> None:
         self._windows = None
@@ -167,11 +196,18 @@ class LogReader:
 
     def _check_gap(self, offset: int, following: int) -> None:
         """Damage must not pass for records that compaction removed."""
-        if self._is_compacted is None:
-            rows = self._walk("meta table", lambda pages: list(pages.entries(segment.META, b"")))
-            self._is_compacted = any(key == segment.META_COMPACTED for key, _ in rows)
-        if not self._is_compacted:
+        if not self._has_gaps:
+            self._has_gaps = self._compaction() is not None
+        if not self._has_gaps:
             raise storage_error(self._path, f"offset {offset}", f"the next batch begins at {following}")
+
+    def _compaction(self) -> Compacted | None:
+        rows = self._walk("meta table", lambda pages: list(pages.entries(segment.META, b"")))
+        row = next((value for key, value in rows if key == segment.META_COMPACTED), None)
+        try:
+            return Compacted.unpack(row) if isinstance(row, bytes) else None
+        except ValueError as error:
+            raise storage_error(self._path, "meta table", error) from error
 
     def _look_at(self, last_offset: int, value: Value, check_crcs: bool, anchored: bool) -> RecordBatch:
         try:
@@ -224,13 +260,20 @@ class LogReader:
 
     def _each_segment(self, log_start: int) -> Iterator[int]:
         """Open one segment after the other, from the one that holds ``log_start`` on."""
-        bases = self._list_bases()
-        for base in bases[bases.index(_base_for(log_start, bases)) :]:
+        bases, offset = self._list_bases(), log_start
+        while True:
+            base = _base_for(offset, bases)
             try:
                 self._enter_segment(base)
-            except FileNotFoundError:
-                continue  # deleted since the folder was listed
+            except FileNotFoundError as error:
+                self._find_instead(base, bases, error)
+                bases = self._bases
+                continue
             yield base
+            following = bisect.bisect_right(bases, base)
+            if following == len(bases):
+                return
+            offset = bases[following]
 
     def _scan_start(self, timestamp_ms: int, base: int) -> int:
         """Where to begin looking in the current segment: after the last index entry below the time asked for."""

@@ -19,14 +19,14 @@ _EDGE_TABLES = (segment.LOG, segment.TIMES, segment.ABORTED)
 _FREE_LIST_KEY = "list of free pages"
 
 
-def check_writable(fd: int) -> None:
-    """Check what appending to the segment ``fd`` will meet; nobody may be writing it.
+def check_writable(fd: int) -> set[int]:
+    """Check what appending to the segment ``fd`` will meet; nobody may be writing it. Returns the pages that are free.
 
     Raises:
         DamageError: naming the page.
         OSError: the file cannot be read.
     """
-    PageReader(fd).read(_Check(fd).run)
+    return PageReader(fd).read(_Check(fd).run)
 
 
 class _Check:
@@ -34,7 +34,7 @@ class _Check:
         self._fd = fd
         self._seen: set[int] = set()
 
-    def run(self, pages: PageReader) -> None:
+    def run(self, pages: PageReader) -> set[int]:
         meta = pages.meta
         size, needed = os.fstat(self._fd).st_size, (meta.last_page + 1) * meta.page_bytes
         if size < needed:
@@ -44,10 +44,10 @@ class _Check:
             if root is not None:
                 self._tree(pages, root, 0, is_edge=table in _EDGE_TABLES)
         self._tree(pages, meta.root, 0, flags=SUB_TREE)
-        if meta.free_root != NO_ROOT:
-            free = self._free_pages(pages, meta.free_root)
-            if not free.isdisjoint(self._seen):
-                raise DamageError(f"pages {sorted(free & self._seen)[:5]} are in use and free")
+        free = set() if meta.free_root == NO_ROOT else free_pages(pages, self._fd, self._seen)
+        if not free.isdisjoint(self._seen):
+            raise DamageError(f"pages {sorted(free & self._seen)[:5]} are in use and free")
+        return free
 
     def _tree(
         self, pages: PageReader, number: int, depth: int, *, is_edge: bool = False, flags: int = 0
@@ -72,30 +72,37 @@ class _Check:
         if any(low >= high for low, high in pairwise(keys)):
             raise DamageError(f"page {page.number} has keys out of order")
 
-    def _free_pages(self, pages: PageReader, root: int) -> set[int]:
-        """Every page that LMDB may use again; each commit's list is a count and that many page numbers, falling."""
-        free: set[int] = set()
-        # These keys are native integers, in another order than their bytes.
-        for value in self._free_lists(pages, root, 0):
-            data = read_at(self._fd, value.size, value.position) if isinstance(value, BigValue) else value
-            if len(data) % 8 or not data:
-                raise DamageError(f"a {_FREE_LIST_KEY} of {len(data)} bytes")
-            count, *numbers = struct.unpack(f"<{len(data) // 8}Q", data)
-            numbers = numbers[:count]
-            falls = all(high > low for high, low in pairwise(numbers))
-            if len(numbers) != count or not falls:
-                raise DamageError(f"a {_FREE_LIST_KEY} that makes no sense")
-            if numbers and not 2 <= numbers[-1] <= numbers[0] <= pages.meta.last_page:
-                raise DamageError(f"free pages {numbers[-1]} to {numbers[0]} of {pages.meta.last_page}")
-            if not free.isdisjoint(numbers):
-                raise DamageError("pages that are free twice")
-            free.update(numbers)
-        return free
 
-    def _free_lists(self, pages: PageReader, number: int, depth: int) -> list[bytes | BigValue]:
-        page = pages.page(number, depth)
-        self._seen.add(number)
-        if page.is_leaf:
-            return [pages.node(page, pointer)[1] for pointer in page.pointers]
-        children = [child_of(page, pointer) for pointer in page.pointers]
-        return [value for child in children for value in self._free_lists(pages, child, depth + 1)]
+def free_pages(pages: PageReader, fd: int, seen: set[int]) -> set[int]:
+    """Every page that LMDB may use again; the pages of the tree that says so are added to ``seen``.
+
+    Raises:
+        DamageError: naming what makes no sense.
+    """
+    free: set[int] = set()
+    # These keys are native integers, in another order than their bytes.
+    for value in _free_lists(pages, pages.meta.free_root, 0, seen):
+        data = read_at(fd, value.size, value.position) if isinstance(value, BigValue) else value
+        # Each commit's list is a count and that many page numbers, falling.
+        if len(data) % 8 or not data:
+            raise DamageError(f"a {_FREE_LIST_KEY} of {len(data)} bytes")
+        count, *numbers = struct.unpack(f"<{len(data) // 8}Q", data)
+        numbers = numbers[:count]
+        falls = all(high > low for high, low in pairwise(numbers))
+        if len(numbers) != count or not falls:
+            raise DamageError(f"a {_FREE_LIST_KEY} that makes no sense")
+        if numbers and not 2 <= numbers[-1] <= numbers[0] <= pages.meta.last_page:
+            raise DamageError(f"free pages {numbers[-1]} to {numbers[0]} of {pages.meta.last_page}")
+        if not free.isdisjoint(numbers):
+            raise DamageError("pages that are free twice")
+        free.update(numbers)
+    return free
+
+
+def _free_lists(pages: PageReader, number: int, depth: int, seen: set[int]) -> list[bytes | BigValue]:
+    page = pages.page(number, depth)
+    seen.add(number)
+    if page.is_leaf:
+        return [pages.node(page, pointer)[1] for pointer in page.pointers]
+    children = [child_of(page, pointer) for pointer in page.pointers]
+    return [value for child in children for value in _free_lists(pages, child, depth + 1, seen)]

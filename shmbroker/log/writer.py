@@ -23,6 +23,7 @@ from shmbroker.log.aborted import pack_aborted
 from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, create_segment
 from shmbroker.log.producers import MAX_PRODUCERS, AbortedTransaction, OpenTransaction, ProducerStates
 from shmbroker.log.segment import KEY, storage_error
+from shmbroker.log.swapping import Swap, swap_in, sweep, sync_folder
 from shmbroker.records.control import Marker, build_marker
 from shmbroker.records.layout import HEADER, Header, read_header, stamp
 
@@ -97,13 +98,14 @@ class PartitionWriter:
         self._first_open: int | None = None
         self._staged: list[Staged] = []
         self._next_offset = 0
-        self._active_bytes = 0
+        self._active_bytes = self._sealed_bytes = 0
         self._active: ActiveSegment | None = None
         """None after a failure, until the log is opened anew."""
         self._is_named = False
         """Whether the active segment's name is on the disk too."""
         self._flush_lock = threading.Lock()
         """Held while the environment is synced or replaced: to close it under a flush would be a crash."""
+        self._sweep()
         self._open()
 
     # --- opening and closing -------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ class PartitionWriter:
             try:
                 bases = self._list_segments()
                 self.active_base = bases[-1]
-                self._sealed_bytes: int = sum(self._path(base).stat().st_size for base in bases[:-1])
+                self._count_sealed()
                 active = ActiveSegment(self._path(self.active_base), self.segment_bytes)
                 try:
                     self._load(active, bases)
@@ -127,6 +129,13 @@ class PartitionWriter:
             self._active = active
         self._unlink_below(self.log_start)
         return active
+
+    def _sweep(self) -> None:
+        """Finish what a broker before this one left half done."""
+        try:
+            sweep(self.folder)
+        except OSError as error:
+            raise storage_error(self.folder, "cannot sweep up after compaction", error) from error
 
     def _list_segments(self) -> list[int]:
         """Base offsets of the log's segments; a new log gets its first one."""
@@ -273,7 +282,7 @@ class PartitionWriter:
         assert active is not None, "stage() opened it"
         try:
             try:
-                active.write(lambda txn, tables: self._put(staged, txn, tables))
+                active.write(lambda txn, tables: self._put(staged, txn, tables), len(staged))
             except lmdb.MapFullError:
                 if self.log_end == self.active_base:
                     raise
@@ -282,7 +291,7 @@ class PartitionWriter:
                 self.opened = []
                 for item in staged:
                     self._record(item)
-                active.write(lambda txn, tables: self._put(staged, txn, tables))
+                active.write(lambda txn, tables: self._put(staged, txn, tables), len(staged))
         except (*SEGMENT_ERRORS, BrokerError) as error:
             failure = self._failure(f"append at offset {self.log_end}", error)
             self._recover()
@@ -408,7 +417,37 @@ class PartitionWriter:
                 self._sealed_bytes -= size
                 Path(f"{path}-lock").unlink(missing_ok=True)
 
+    def replace_segments(self, swap: Swap) -> None:
+        """Put a compacted segment in the place of sealed ones.
+
+        Raises:
+            BrokerError: INVALID_REQUEST when the log is not as it was when that was built, KAFKA_STORAGE_ERROR.
+        """
+        bases = segment.list_base_offsets(self.folder)
+        replaced = tuple(base for base in bases if swap.base <= base < swap.until)
+        if replaced != swap.replaced or swap.until not in bases or swap.until > self.active_base:
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST,
+                f"segments {list(replaced)} are there now, not {list(swap.replaced)} up to {swap.until}, in {self.folder}",
+            )
+        try:
+            swap_in(self.folder, swap)
+        except OSError as error:
+            path = self._path(swap.base)
+            raise storage_error(path, "cannot swap in a compacted segment", error) from error
+        finally:
+            self._count_sealed()
+
+    def _count_sealed(self) -> None:
+        bases = segment.list_base_offsets(self.folder)
+        self._sealed_bytes = sum(self._path(base).stat().st_size for base in bases if base < self.active_base)
+
     # --- durability ----------------------------------------------------------------------------------------
+
+    @property
+    def is_flush_due(self) -> bool:
+        """So much was appended since the last flush that another one is due, unasked: see ``anchor``."""
+        return self._active is not None and self._active.anchor.is_flush_due
 
     def flush(self) -> None:
         """Make everything appended before this call durable. It may run in another thread while appends go on.
@@ -423,16 +462,8 @@ class PartitionWriter:
             try:
                 self._active.sync()
                 if not self._is_named:
-                    _sync_folder(self.folder)
-                    _sync_folder(self.folder.parent)
+                    sync_folder(self.folder)
+                    sync_folder(self.folder.parent)
                     self._is_named = True
             except (lmdb.Error, OSError) as error:
                 raise storage_error(path, "flush", error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

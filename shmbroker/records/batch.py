@@ -46,6 +46,11 @@ class RecordBatch:
         self._data = data
         self._body: memoryview | None = None
 
+    @property
+    def data(self) -> bytes | memoryview:
+        """The whole batch as it lies in the log."""
+        return self._data
+
     # --- figures -------------------------------------------------------------------------------------------
 
     @property

@@ -22,7 +22,7 @@ from shmbroker.protocol import messages as m
 from shmbroker.protocol.channel import Channel
 from shmbroker.protocol.framing import Codec
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 30.0
 
 
 class Client:
@@ -44,7 +44,7 @@ class Client:
         assert isinstance(reply, m.HelloReply), reply
         return reply
 
-    def request(self, body: m.RequestBody, timeout_s: float = 10.0) -> m.ResponseBody:
+    def request(self, body: m.RequestBody, timeout_s: float = 30.0) -> m.ResponseBody:
         self._correlation_id += 1
         self.channel.send(m.Request(self._correlation_id, body))
         while (response := self.channel.receive(timeout_s)).correlation_id == m.PUSH:
@@ -52,7 +52,7 @@ class Client:
         assert response.correlation_id == self._correlation_id, response
         return response.body
 
-    def next_push(self, timeout_s: float = 10.0) -> m.ResponseBody:
+    def next_push(self, timeout_s: float = 30.0) -> m.ResponseBody:
         """The oldest push that was not taken yet."""
         if not self.pushes:
             response = self.channel.receive(timeout_s)
@@ -60,7 +60,7 @@ class Client:
             return response.body
         return self.pushes.popleft()
 
-    def is_closed_by_daemon(self, timeout_s: float = 10.0) -> bool:
+    def is_closed_by_daemon(self, timeout_s: float = 30.0) -> bool:
         """True once the daemon has ended the connection; what it still says is skipped."""
         self.socket.settimeout(timeout_s)
         try:
@@ -137,7 +137,7 @@ class Daemon:
         assert isinstance(reply, m.DescribeDaemonReply)
         return reply.broker_pids[0]
 
-    def wait_logged(self, pattern: str, timeout_s: float = 10.0) -> str:
+    def wait_logged(self, pattern: str, timeout_s: float = 30.0) -> str:
         """Wait for a log line that matches."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -147,7 +147,7 @@ class Daemon:
             assert time.monotonic() < deadline, f"{pattern!r} was never logged: {self.log}"
             select.select([], [], [], 0.01)
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = 30.0) -> int:
         """SIGTERM and wait; the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
@@ -206,7 +206,7 @@ def client(daemon: Daemon) -> Client:
     return daemon.attach()
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Wait until ``condition`` holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -226,6 +226,9 @@ def pid_exists() -> Callable[[int], bool]:
             os.kill(pid, 0)
         except ProcessLookupError:
             return False
-        return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
+        try:
+            return b") Z" not in Path(f"/proc/{pid}/stat").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # it went between the two looks
 
     return exists

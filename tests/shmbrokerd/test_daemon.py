@@ -138,8 +138,8 @@ def test_a_signal_stops_the_daemon_and_leaves_nothing_behind(
     assert isinstance(client.request(m.AttachProducer(0)), m.AttachReply)
     started = time.monotonic()
     daemon.process.send_signal(number)
-    assert daemon.process.wait(10) == 0
-    assert time.monotonic() - started < 2
+    assert daemon.process.wait(30) == 0
+    assert time.monotonic() - started < 15
     assert list(daemon.runtime_dir.iterdir()) == []
     assert not pid_exists(broker_pid)
     assert client.is_closed_by_daemon()
@@ -152,7 +152,7 @@ def test_a_stopped_broker_process_does_not_keep_the_daemon_from_stopping(
     os.kill(broker_pid, signal.SIGSTOP)
     started = time.monotonic()
     assert daemon.stop() == 0
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 15
     assert not pid_exists(broker_pid)
     assert "killing it" in daemon.log
 
@@ -185,7 +185,7 @@ def test_a_killed_daemon_starts_again_with_all_it_had(
 
     started = time.monotonic()
     second = start_daemon()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
     client = second.attach()
     assert topics(client) == before
     assert not pid_exists(broker_pid)

@@ -123,14 +123,14 @@ def hold_lock_as_orphan(path: Path, seconds: float) -> subprocess.Popen[bytes]:
 def test_a_dying_orphan_is_waited_for(tmp_path: Path) -> None:
     orphan = hold_lock_as_orphan(tmp_path, 0.2)
     open_data_dir(tmp_path, 0).close()
-    assert orphan.wait(10) == 0
+    assert orphan.wait(30) == 0
 
 
 def test_an_orphan_that_does_not_die_is_named(tmp_path: Path) -> None:
     orphan = hold_lock_as_orphan(tmp_path, 60)
     started = time.monotonic()
     assert "broker process of the dead daemon 4194303" in refusal(tmp_path)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     orphan.kill()
     orphan.wait()
 

@@ -13,7 +13,7 @@ from shmclient import Consumer, Producer, TopicPartition
 from shmclient.admin import AdminClient, NewTopic
 from shmclient.testing import EmbeddedBroker
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 TOPIC = "topic"
 
 

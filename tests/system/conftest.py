@@ -35,7 +35,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Each test ends as it began: no process and no descriptor is left."""
     before = Traces.look()
     yield
-    wait_for(lambda: not Traces.look().added_to(before), f"all is gone ({Traces.look().added_to(before)})", 3)
+    wait_for(lambda: not Traces.look().added_to(before), f"all is gone ({Traces.look().added_to(before)})")
 
 
 @pytest.fixture

@@ -225,7 +225,11 @@ def test_broker_restarts_leave_nothing_in_the_main_process(
         assert read_numbers(consumer, 10) == list(range(turn * 10, turn * 10 + 10))
         if turn == 5:
             files = descriptors(broker)
-    wait_for(lambda: descriptors(broker) == files, f"descriptors {descriptors(broker)} are {files} again")
+    # What each restart left would be there ten times more by now; of the fifth, something may have been on its way out still.
+    wait_for(
+        lambda: descriptors(broker)["main"] <= files["main"],
+        f"descriptors {descriptors(broker)} of the main process are no more than {files}",
+    )
     assert reports.errors == {}
 
 

@@ -132,7 +132,7 @@ def _partition_row(partition: dict[str, Any]) -> list[output.Cell]:
         partition["lag"],
         _seconds(partition["lag_ms"]),
         partition["status"],
-        partition["member_id"],
+        partition["consumer_id"],
         partition["host"],
         partition["client_id"],
     ]

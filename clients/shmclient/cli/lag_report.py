@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from shmclient.cli import log_bounds
 from shmclient.cli.exit_codes import CliError, ExitCode
+from shmclient.cli.group_model import Committed
+from shmclient.cli.group_source import open_groups
+from shmclient.cli.reset_scenarios import Place
 from shmclient.cli.target import CLIENT_ID, Target
 
 if TYPE_CHECKING:
     from shmbroker.protocol.messages import GroupLag, PartitionLag
-    from shmclient import TopicPartition
     from shmclient.connection import Connection
 
 Report = dict[str, Any]
@@ -68,29 +71,15 @@ class LagReporter:
     # --- a Kafka cluster -----------------------------------------------------------------------------------
 
     def _from_cluster(self) -> list[Report]:
-        return [self._cluster_group(group) for group in self._groups or self._cluster_groups()]
+        source = open_groups(self._target)
+        groups = self._groups or [listing.group for listing in source.list()]
+        return [self._cluster_group(group, source.committed(group)) for group in groups]
 
-    @property
-    def _cluster(self) -> Any:
-        """An AdminClient of confluent_kafka's kind."""
-        return self._target.admin
-
-    def _cluster_groups(self) -> list[str]:
-        listed = self._target.result(
-            self._cluster.list_consumer_groups(request_timeout=self._target.timeout_s)
-        )
-        return sorted(listing.group_id for listing in listed.valid or [])
-
-    def _cluster_group(self, group: str) -> Report:
-        from shmclient import ConsumerGroupTopicPartitions
-
-        request = [ConsumerGroupTopicPartitions(group)]
-        futures = self._cluster.list_consumer_group_offsets(request, request_timeout=self._target.timeout_s)
-        committed = self._target.result(futures[group], subject=group).topic_partitions or []
-        ends = self._log_ends(committed)
+    def _cluster_group(self, group: str, committed: Mapping[Place, Committed]) -> Report:
+        # Of a partition that is gone, or cannot be asked now, nobody knows the lag; of the others it is told all the same.
+        ends = log_bounds.latest(self._target, committed, is_lenient=True)
         partitions = [
-            _cluster_partition(each, ends[each.topic, each.partition])
-            for each in sorted(committed, key=lambda each: (each.topic, each.partition))
+            _cluster_partition(place, committed[place].offset, ends.get(place)) for place in sorted(committed)
         ]
         topics: dict[str, int] = {}
         for row in partitions:
@@ -105,16 +94,6 @@ class LagReporter:
             "partitions": partitions,
             "history": [],
         }
-
-    def _log_ends(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], int]:
-        from shmclient import TopicPartition
-        from shmclient.admin import OffsetSpec
-
-        if not partitions:
-            return {}
-        wanted = {TopicPartition(each.topic, each.partition): OffsetSpec.latest() for each in partitions}
-        futures = self._target.admin.list_offsets(wanted, request_timeout=self._target.timeout_s)
-        return {(each.topic, each.partition): self._target.result(futures[each]).offset for each in wanted}
 
 
 def _report(lag: GroupLag) -> Report:
@@ -141,22 +120,22 @@ def _partition(lag: PartitionLag) -> dict[str, Any]:
         "lag": known(lag.lag),
         "lag_ms": known(lag.lag_ms),
         "status": lag.status.name,
-        "member_id": lag.member_id or None,
+        "consumer_id": lag.member_id or None,
         "client_id": lag.client_id or None,
         "host": lag.host or None,
     }
 
 
-def _cluster_partition(committed: TopicPartition, log_end: int) -> dict[str, Any]:
+def _cluster_partition(place: Place, committed: int, log_end: int | None) -> dict[str, Any]:
     return {
-        "topic": committed.topic,
-        "partition": committed.partition,
-        "committed": known(committed.offset),
+        "topic": place.topic,
+        "partition": place.partition,
+        "committed": committed,
         "log_end": log_end,
-        "lag": max(0, log_end - committed.offset) if committed.offset >= 0 else None,
+        "lag": None if log_end is None else max(0, log_end - committed),
         "lag_ms": None,
         "status": None,
-        "member_id": None,
+        "consumer_id": None,
         "client_id": None,
         "host": None,
     }

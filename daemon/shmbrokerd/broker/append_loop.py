@@ -234,7 +234,7 @@ class AppendLoop:
         """
         to_disk = partition.config.flush_on_ack
         held = [(p.session_id, c) for p, f, c, _ in staged if f.acks == ACKS_ALL and to_disk]
-        if held:
+        if held or partition.log.is_flush_due:
             self._flusher.request(partition.slot, partition.log.flush, held)
         return [(p.session_id, c) for p, f, c, _ in staged if f.acks != ACKS_ALL or not to_disk]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.swapping import Swap
 from shmbroker.protocol.channel import DescriptorsLostError
 from shmbroker.protocol.messages import (
     AdvanceLogStart,
@@ -20,6 +21,7 @@ from shmbroker.protocol.messages import (
     LogProducersReply,
     OpenPartition,
     ReconfigurePartition,
+    ReplaceSegments,
     StopBroker,
     WriteMarkers,
 )
@@ -30,8 +32,8 @@ from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.session import open_session
 from shmbrokerd.logs import log
 
-_REQUESTED_WRONG = frozenset({ErrorCode.OFFSET_OUT_OF_RANGE})
-"""Refusals of what a client asked for: nothing is wrong with the broker."""
+_REQUESTED_WRONG = frozenset({ErrorCode.OFFSET_OUT_OF_RANGE, ErrorCode.INVALID_REQUEST})
+"""Refusals of what a client or the cleaner asked for: nothing is wrong with the broker."""
 
 
 class Commands:
@@ -46,6 +48,7 @@ class Commands:
             ReconfigurePartition: self._reconfigure_partition,
             ClosePartition: self._close_partition,
             AdvanceLogStart: self._advance_log_start,
+            ReplaceSegments: self._replace_segments,
             AttachSession: self._attach_session,
             DetachSession: self._detach_session,
             DescribeLogProducers: self._describe_producers,
@@ -112,6 +115,11 @@ class Commands:
 
     def _advance_log_start(self, command: AdvanceLogStart, _fds: Sequence[int]) -> BrokerReply:
         return BrokerReply(offset=self._partition(command.slot).advance_log_start(command.offset))
+
+    def _replace_segments(self, command: ReplaceSegments, _fds: Sequence[int]) -> BrokerReply:
+        swap = Swap(command.base, command.until, tuple(command.replaced))
+        self._partition(command.slot).replace_segments(command.topic_id, swap)
+        return BrokerReply()
 
     def _attach_session(self, command: AttachSession, fds: Sequence[int]) -> BrokerReply:
         region_fd, eventfd = fds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.swapping import Swap
 from shmbroker.log.writer import PartitionWriter, Position
 from shmbroker.protocol.messages import ActiveProducer, LogConfig
 from shmbroker.records.control import Marker
@@ -44,6 +45,7 @@ class LedPartition:
         self.topic = topic
         self.partition = partition
         self.config = config
+        self.is_compacted = "compact" in config.cleanup_policy
         self.topic_tag = topic_tag(table.topic_id(slot))
         self._table = table
         self._appended = 0
@@ -63,6 +65,7 @@ class LedPartition:
 
     def reconfigure(self, config: LogConfig) -> None:
         self.config = config
+        self.is_compacted = "compact" in config.cleanup_policy
         self.log.segment_bytes = config.segment_bytes
         self.log.index_interval_bytes = config.index_interval_bytes
         self.log.producer_expiration_ms = config.producer_id_expiration_ms
@@ -101,6 +104,11 @@ class LedPartition:
             )
         if header.flags & Flag.TRANSACTIONAL and header.producer_id < 0:
             raise BrokerError(ErrorCode.INVALID_RECORD, f"a transactional batch of no producer for {self}")
+        if self.is_compacted and not _has_keys(header):
+            raise BrokerError(
+                ErrorCode.INVALID_RECORD,
+                f"compacted topic cannot accept a record without key in {self} (cleanup.policy)",
+            )
         if header.producer_id >= 0 and (header.base_sequence < 0 or header.producer_epoch < 0):
             raise BrokerError(
                 ErrorCode.INVALID_RECORD,
@@ -196,9 +204,31 @@ class LedPartition:
         self.publish()
         return log.log_start
 
+    def replace_segments(self, topic_id: bytes, swap: Swap) -> None:
+        """Swap in a compacted segment.
+
+        Raises:
+            BrokerError: INVALID_REQUEST when it was built for what is not there any more, KAFKA_STORAGE_ERROR.
+        """
+        if topic_tag(topic_id) != self.topic_tag:
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST, f"{self} is of another topic than what was compacted"
+            )
+        try:
+            self.log.replace_segments(swap)
+        finally:
+            self.publish()
+
     def close(self, *, delete: bool) -> None:
         if delete:
             self.log.delete()
         else:
             self.log.close()
         self._table.publish(self.slot, Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.CLOSED))
+
+
+def _has_keys(header: Header) -> bool:
+    """Whether no record is without a key: there are keys, and no bitmap that says for some that they are null."""
+    ends = header.ends
+    is_there = ends[Column.KEY_OFFSETS] != align(ends[Column.VALUE_VALIDITY])
+    return is_there and ends[Column.KEY_VALIDITY] == align(ends[Column.KEYS])

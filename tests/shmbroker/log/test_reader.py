@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
+from shmbroker.log.compacted import Compacted
 from shmbroker.log.reader import LogReader, out_of_range
 from shmbroker.log.writer import PartitionWriter
 from shmbroker.records.layout import HEADER_BYTES
@@ -283,7 +284,7 @@ def test_a_gap_is_damage_unless_compaction_made_it(log: Any, batch: Any) -> None
         lmdb.open(str(active_file(log)), subdir=False, max_dbs=5) as environment,
         environment.begin(write=True) as txn,
     ):
-        txn.put(segment.META_COMPACTED, b"", db=environment.open_db(b"meta", txn=txn))
+        txn.put(segment.META_COMPACTED, Compacted(3, 3).pack(), db=environment.open_db(b"meta", txn=txn))
     assert [found.base_offset for found in log.read(0)] == [0, 2]
 
 

@@ -15,11 +15,12 @@ INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 BASIC: dict[Any, st.SearchStrategy[Any]] = {
     int: INT64,
     str: st.text(max_size=8),
+    bytes: st.binary(max_size=16),
     bool: st.booleans(),
     float: st.floats(allow_nan=False),
     type(None): st.none(),
 }
-ENVELOPES = [m.Request, m.Response, m.BrokerCommand, m.BrokerEvent]
+ENVELOPES = [m.Request, m.Response, m.BrokerCommand, m.BrokerEvent, m.CleanerQuestion, m.CleanerResponse]
 
 
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
@@ -39,6 +40,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     if origin is dict:
         return st.dictionaries(values_of(arguments[0]), values_of(arguments[1]), max_size=2)
     assert origin is tuple, kind
+    if arguments[1:] == (...,):
+        return st.lists(values_of(arguments[0]), max_size=2).map(tuple)
     return st.tuples(*map(values_of, arguments))
 
 

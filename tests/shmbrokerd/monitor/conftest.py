@@ -13,7 +13,7 @@ import pytest
 from shmclient import Consumer, Producer, TopicPartition
 from shmclient.testing import EmbeddedBroker
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 _serial = itertools.count()
 
 

@@ -20,7 +20,7 @@ from shmbrokerd.logs import log
 from shmbrokerd.monitor.notifiers import CommandNotifier, Notifier, NotifierError, WebhookNotifier
 from shmclient.testing import BrokerStartError, EmbeddedBroker
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 class Hook:

@@ -16,7 +16,7 @@ from shmclient import Consumer, Producer, TopicPartition
 from shmclient.connection import Connection
 from shmclient.testing import EmbeddedBroker
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 HOUR_MS = 3_600_000
 T = TypeVar("T", bound=m.Message)
 _serial = itertools.count()

@@ -12,7 +12,7 @@ from shmclient.admin import AdminClient, MemberToRemove, NewTopic
 from shmclient.testing import EmbeddedBroker
 from shmclient.types import ConsumerGroupTopicPartitions
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 @pytest.fixture

@@ -112,6 +112,15 @@ def test_groups_are_described(cli, kafka, group, topic, member):
     assert (result.exit_code, result.stderr) == (4, "shmbroker: group 'no-such-group' does not exist\n")
 
 
+def test_lag_is_told_in_records(cli, group, topic, member):
+    (report,) = rows(cli("lag", group, "--json"))
+    assert (report["group"], report["lag"], report["status"], report["lag_ms"]) == (group, 2, None, None)
+    assert report["topics"] == [{"topic": topic, "lag": 2, "lag_ms": None}]
+    (partition,) = report["partitions"]
+    assert (partition["partition"], partition["committed"], partition["log_end"]) == (0, 2, 4)
+    assert group in {report["group"] for report in rows(cli("lag", "--json"))}
+
+
 @pytest.mark.parametrize(
     ("scenario", "expected"),
     [

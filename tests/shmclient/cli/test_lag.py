@@ -27,7 +27,7 @@ def test_lag_as_json(cli, group):
     assert (first["committed"], first["log_end"], first["lag"]) == (2, 5, 3)
     assert first["status"] in ("STALL", "STOP")  # one commit, and then no more
     assert (second["committed"], second["lag"], second["lag_ms"]) == (None, None, None)
-    assert (first["member_id"], first["client_id"], first["host"]) == (None, None, None)
+    assert (first["consumer_id"], first["client_id"], first["host"]) == (None, None, None)
 
 
 def test_lag_as_tables(cli, group):
@@ -62,7 +62,7 @@ def test_watching_goes_on_until_it_is_interrupted(spawn, group):
 
 def test_what_nobody_knows_is_left_open():
     partition = dict.fromkeys(
-        ("topic", "partition", "committed", "log_end", "lag", "lag_ms", "status", "member_id", "client_id")
+        ("topic", "partition", "committed", "log_end", "lag", "lag_ms", "status", "consumer_id", "client_id")
     )
     report = {
         "group": "g",

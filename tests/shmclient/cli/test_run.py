@@ -15,7 +15,7 @@ def run(spawn, *arguments, stdin=b"", options=()):
 
 
 def test_the_command_finds_a_daemon_of_its_own(spawn):
-    program = "from shmclient.admin import AdminClient; print(sorted(AdminClient({}).list_topics(timeout=5).topics))"
+    program = "from shmclient.admin import AdminClient; print(sorted(AdminClient({}).list_topics(timeout=20).topics))"
     assert run(spawn, sys.executable, "-c", program) == (0, "[]\n", "")
 
 

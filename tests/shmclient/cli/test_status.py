@@ -5,7 +5,7 @@ def test_status_names_the_daemon_and_its_clients(cli, topic, shmbroker_session):
     with Consumer(
         {"bootstrap.servers": shmbroker_session.bootstrap_servers, "group.id": "g", "client.id": "looker"}
     ) as consumer:
-        consumer.list_topics(timeout=5)
+        consumer.list_topics(timeout=20)
         facts = cli("status", "--json").json()
         assert facts["pid"] == shmbroker_session.pid
         assert facts["bootstrap_server"] == shmbroker_session.bootstrap_servers

@@ -17,7 +17,7 @@ from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.testing import EmbeddedBroker
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 class Node:

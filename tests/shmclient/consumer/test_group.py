@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
 def broker() -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker() as broker:
         with AdminClient({"bootstrap.servers": broker.bootstrap_servers}) as admin:
-            admin.create_topics([NewTopic(TOPIC, 4)])[TOPIC].result(10)
+            admin.create_topics([NewTopic(TOPIC, 4)])[TOPIC].result(TIMEOUT_S)
         fill(broker)
         yield broker
 
@@ -107,7 +107,7 @@ def test_members_read_on_while_the_daemon_is_down_and_keep_what_they_have(
     poll_until(lambda: {positions(first), positions(second)} == {2 * 2 * RECORDS}, first, second)
     fill(broker)
     broker.kill()
-    assert len(first.consume(50, 5)) == 50
+    assert len(first.consume(50, TIMEOUT_S)) == 50
     broker.restart()
     fill(broker)
     poll_until(lambda: {positions(first), positions(second)} == {2 * 4 * RECORDS}, first, second)
@@ -115,7 +115,7 @@ def test_members_read_on_while_the_daemon_is_down_and_keep_what_they_have(
     assert [list(each) for each in heard] == before
     assert first.commit(asynchronous=False)  # as the member it was
     described = AdminClient({"bootstrap.servers": broker.bootstrap_servers}).describe_consumer_groups(["g"])
-    members = described["g"].result(10).members
+    members = described["g"].result(TIMEOUT_S).members
     assert {member.member_id for member in members} == {first.memberid(), second.memberid()}
 
 
@@ -155,7 +155,7 @@ def test_closing_takes_no_time_when_the_daemon_is_gone(
     broker.kill()
     started = time.monotonic()
     consumer.close()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
     assert heard[-1] == ("on_revoke", [0, 1, 2, 3])
 
 
@@ -168,7 +168,7 @@ def test_closing_is_bounded_when_the_daemon_is_stopped(
     try:
         started = time.monotonic()
         consumer.close()
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
     finally:
         os.kill(broker.pid, signal.SIGCONT)
 
@@ -179,7 +179,8 @@ def test_closing_is_bounded_when_the_daemon_is_stopped(
 def test_what_consume_has_gathered_of_a_revoked_partition_is_not_handed_out(
     broker: EmbeddedBroker, join: Callable[..., Consumer]
 ) -> None:
-    """consume() wants more than there is. While it waits, another member comes and half of what it gathered goes."""
+    """consume() wants more than there is. While it waits, another member comes and half of what it gathered goes; then there is
+    enough."""
     first = join(None, {"auto.commit.interval.ms": 60_000})
     poll_until(has(4, first), first)
     seen = {(m.partition(), m.offset()) for m in poll_until(lambda: positions(first) == 4 * RECORDS, first)}
@@ -188,17 +189,18 @@ def test_what_consume_has_gathered_of_a_revoked_partition_is_not_handed_out(
 
     def read_the_other_half() -> None:
         taken.extend(read(join(), 2 * RECORDS))
+        fill(broker, 4 * RECORDS)
 
     thread = threading.Thread(target=read_the_other_half)
     thread.start()
     try:
-        gathered = first.consume(10 * RECORDS, 5)
+        gathered = first.consume(10 * RECORDS, 3 * TIMEOUT_S)
     finally:
         thread.join(TIMEOUT_S)
     mine = {(m.partition(), m.offset()) for m in gathered}
     theirs = {(m.partition(), m.offset()) for m in taken}
     assert not mine & theirs
-    assert len(mine) == len(gathered) == 2 * RECORDS
+    assert len(mine) == len(gathered) == 10 * RECORDS
     assert len(theirs) == len(taken) == 2 * RECORDS
     assert not (mine | theirs) & seen
 
@@ -222,7 +224,7 @@ def test_batches_raise_what_the_group_refuses(broker: EmbeddedBroker) -> None:
     with Consumer(config) as consumer:
         consumer.subscribe([TOPIC])
         with pytest.raises(Exception, match="session") as caught:
-            list(consumer.consume_batches(5))
+            list(consumer.consume_batches(TIMEOUT_S))
         assert caught.value.args[0].code() == KafkaError.INVALID_SESSION_TIMEOUT
 
 
@@ -257,7 +259,7 @@ def test_a_signal_interrupts_a_member_that_waits(
         started = time.monotonic()
         with pytest.raises(Interrupt):
             consumer.poll(30)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 20
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

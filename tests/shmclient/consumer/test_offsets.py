@@ -53,7 +53,7 @@ def committed(consumer: Consumer) -> int:
 
 
 def serve_until(consumer: Consumer, outcomes: Outcomes, count: int) -> None:
-    for _ in range(500):
+    for _ in range(1500):
         if len(outcomes) >= count:
             return
         consumer.consume(1, 0.02)
@@ -63,11 +63,11 @@ def serve_until(consumer: Consumer, outcomes: Outcomes, count: int) -> None:
 def test_commits_do_not_wait_and_are_answered_in_order(
     broker: EmbeddedBroker, consumer: Consumer, outcomes: Outcomes
 ) -> None:
-    assert len(consumer.consume(10, 5)) == 10
+    assert len(consumer.consume(10, 20)) == 10
     os.kill(broker.pid, signal.SIGSTOP)  # with a daemon that does nothing
     try:
         commit_later(consumer, *range(1, 51))
-        assert len(consumer.consume(10, 5)) == 10
+        assert len(consumer.consume(10, 20)) == 10
         assert outcomes == []
     finally:
         os.kill(broker.pid, signal.SIGCONT)
@@ -123,7 +123,7 @@ def test_what_could_not_be_committed_is_not_taken_for_committed(
     config = {"group.id": "g", "on_commit": outcomes.note, "auto.commit.interval.ms": 10}
     with Consumer({"bootstrap.servers": broker.bootstrap_servers, **config}) as consumer:
         consumer.assign([TopicPartition(TOPIC, 0, 0)])
-        assert len(consumer.consume(10, 5)) == 10
+        assert len(consumer.consume(10, 20)) == 10
         consumer.commit(
             offsets=[TopicPartition(TOPIC, 0, 10, metadata="x" * 5000)]
         )  # over offset.metadata.max.bytes

@@ -11,7 +11,7 @@ from shmclient import Consumer, KafkaError, KafkaException, Producer
 from shmclient.admin import AdminClient
 from shmclient.testing import EmbeddedBroker
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 Make = Callable[[dict[str, Any]], Any]
 CLIENTS: dict[str, Make] = {
     "producer": lambda conf: Producer(conf),

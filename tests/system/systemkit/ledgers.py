@@ -9,6 +9,7 @@ from typing import NamedTuple
 from chaos_records import ACK, RECORD, SEEN
 
 from shmclient import OFFSET_BEGINNING, Consumer, TopicPartition
+from systemkit.waiting import DEADLINE_S
 
 
 class Entry(NamedTuple):
@@ -27,11 +28,12 @@ def read_log(address: str, topic: str, partitions: int) -> Log:
     config = {"bootstrap.servers": address, "group.id": "checker", "enable.auto.commit": False}
     with Consumer(config) as consumer:
         ends = {
-            number: consumer.get_watermark_offsets(TopicPartition(topic, number), 10)[1] for number in log
+            number: consumer.get_watermark_offsets(TopicPartition(topic, number), DEADLINE_S)[1]
+            for number in log
         }
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in log])
         while any(len(log[number]) < ends[number] for number in log):
-            messages = consumer.consume(10_000, 5)
+            messages = consumer.consume(10_000, 1) or consumer.consume(1, DEADLINE_S)
             assert messages, f"read {[len(log[n]) for n in log]} of {ends} and then nothing more"
             for message in messages:
                 assert message.error() is None, message.error()

@@ -1,0 +1,164 @@
+"""The cleaner process around its parts: ask what there is, compact the log that needs it most, rest when none does."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.swapping import Swap
+from shmbroker.protocol.channel import Channel, ChannelClosedError
+from shmbroker.protocol.framing import Codec
+from shmbroker.protocol.messages import (
+    BrokerReply,
+    ClaimLog,
+    CleanerAnswer,
+    CleanerQuestion,
+    CleanerRequest,
+    CleanerResponse,
+    CompactedLog,
+    CompactedLogs,
+    ListCompacted,
+    LogCleaned,
+    ReplaceSegments,
+)
+from shmbroker.shm.table import PartitionState, PartitionTable
+from shmbrokerd.cleaner.cleaning import CleaningPass, Tools
+from shmbrokerd.cleaner.rules import Prospect, SegmentFacts, choose, look_at
+from shmbrokerd.cleaner.survey import Survey
+from shmbrokerd.cleaner.throttle import Throttle
+from shmbrokerd.logs import log
+
+ANSWER_TIMEOUT_S = 120.0
+"""The main process waits for a broker that is being restarted before it answers a swap; past this it hangs itself."""
+FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 3600.0
+"""How long a log that could not be compacted is left alone, doubling: a log that changed meanwhile works the next time, but
+damage stays, and a full disk takes somebody to notice."""
+
+A = TypeVar("A", bound=CleanerAnswer)
+
+
+class CleanerLoop:
+    """Runs until the main process is gone."""
+
+    def __init__(self, channel_fd: int, table_path: str) -> None:
+        self._channel: Channel[CleanerQuestion, CleanerResponse] = Channel(
+            socket.socket(fileno=channel_fd), Codec(CleanerQuestion), Codec(CleanerResponse)
+        )
+        self._table = PartitionTable.open(table_path)
+        self._survey = Survey()
+        self._shunned: dict[bytes, tuple[float, float]] = {}
+        """Logs that failed, by topic id and partition: when to try again, and the pause after that."""
+
+    def run(self) -> None:
+        try:
+            while True:
+                listed = self._ask(ListCompacted(), CompactedLogs)
+                if not self._clean_one(listed):
+                    self._rest(listed.limits.backoff_ms / 1000)
+        except ChannelClosedError:
+            log.info("the main process is gone; the cleaner stops")
+
+    def _ask(self, body: CleanerRequest, answer_type: type[A]) -> A:
+        self._channel.send(CleanerQuestion(body))
+        answer = self._channel.receive(ANSWER_TIMEOUT_S).body
+        if not isinstance(answer, answer_type):
+            raise BrokerError(
+                ErrorCode.INVALID_REQUEST, f"{type(body).__name__} was answered with {type(answer).__name__}"
+            )
+        return answer
+
+    def _rest(self, seconds: float) -> None:
+        """Wait, or until the main process is gone: it says nothing that was not asked."""
+        if select.select([self._channel], [], [], seconds)[0]:
+            self._channel.receive_available()
+
+    # --- which one -----------------------------------------------------------------------------------------
+
+    def _clean_one(self, listed: CompactedLogs) -> bool:
+        """Compact the log that needs it most; False when none does."""
+        found = self._prospects(listed.logs)
+        chosen = choose({key: prospect for key, (_, _, prospect) in found.items()})
+        if chosen is None:
+            return False
+        entry, segments, prospect = found[chosen]
+        claim = self._ask(ClaimLog(entry.slot, entry.topic_id), BrokerReply)
+        if claim.code == ErrorCode.NO_ERROR:
+            self._ask(self._clean(entry, segments, prospect, listed), BrokerReply)
+        return True
+
+    def _prospects(
+        self, logs: Iterable[CompactedLog]
+    ) -> dict[bytes, tuple[CompactedLog, list[SegmentFacts], Prospect]]:
+        now_ms = time.time_ns() // 1_000_000
+        found = {}
+        self._survey.forget_others({Path(entry.directory) for entry in logs})
+        keys = {_key(entry) for entry in logs}
+        self._shunned = {key: pause for key, pause in self._shunned.items() if key in keys}
+        for entry in logs:
+            figures = self._table.figures(entry.slot)
+            is_shunned = self._shunned.get(_key(entry), (0.0, 0.0))[0] > time.monotonic()
+            if figures.state != PartitionState.ONLINE or is_shunned:
+                continue
+            try:
+                segments = self._survey.sealed_segments(Path(entry.directory), figures.active_base)
+            except BrokerError as error:
+                self._shun(entry, error)
+                continue
+            prospect = look_at(segments, figures.last_stable, entry.config, now_ms)
+            found[_key(entry)] = entry, segments, prospect
+        return found
+
+    # --- and how -------------------------------------------------------------------------------------------
+
+    def _clean(
+        self, entry: CompactedLog, segments: list[SegmentFacts], prospect: Prospect, listed: CompactedLogs
+    ) -> LogCleaned:
+        """Compact one log; what became of it."""
+        started_at = time.monotonic()
+        throttle = Throttle(listed.limits.max_bytes_per_s, started_at)
+
+        def pace(size: int) -> None:
+            if pause_s := throttle.pause_s(size, time.monotonic()):
+                self._rest(pause_s)
+
+        def swap(swap: Swap) -> None:
+            body = ReplaceSegments(entry.slot, entry.topic_id, swap.base, swap.until, list(swap.replaced))
+            reply = self._ask(body, BrokerReply)
+            if reply.code != ErrorCode.NO_ERROR:
+                raise BrokerError(reply.code, reply.message)
+
+        tools = Tools(listed.limits.buffer_bytes, listed.limits.load_factor, pace, swap)
+        now_ms = time.time_ns() // 1_000_000
+        cleaning = CleaningPass(Path(entry.directory), entry.config, segments, prospect, tools, now_ms)
+        outcome = LogCleaned(entry.slot, entry.topic_id)
+        try:
+            cleaning.run()
+        except BrokerError as error:
+            self._shun(entry, error)
+            outcome.code, outcome.message = error.code, error.message
+        else:
+            self._shunned.pop(_key(entry), None)
+        work = cleaning.work
+        outcome.clean_to = work.clean_to
+        outcome.bytes_read, outcome.bytes_written = work.bytes_read, work.bytes_written
+        outcome.records_read, outcome.records_kept = work.records_read, work.records_kept
+        log.info(
+            "compacted %s [%d] to offset %d: kept %d of %d records, read %d and wrote %d bytes in %.1f s",
+            entry.topic, entry.partition, work.clean_to, work.records_kept, work.records_read,
+            work.bytes_read, work.bytes_written, time.monotonic() - started_at,
+        )  # fmt: skip
+        return outcome
+
+    def _shun(self, entry: CompactedLog, error: BrokerError) -> None:
+        _, pause_s = self._shunned.get(_key(entry), (0.0, FIRST_PAUSE_S))
+        self._shunned[_key(entry)] = time.monotonic() + pause_s, min(pause_s * 2, MAX_PAUSE_S)
+        log.warning("cannot compact %s [%d]: %s", entry.topic, entry.partition, error.message)
+
+
+def _key(entry: CompactedLog) -> bytes:
+    return entry.topic_id + entry.partition.to_bytes(4, "little")

@@ -1,0 +1,142 @@
+"""The batches of a segment gone through once more in their order: what they say must be what its small tables say. Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from shmbroker.errors import BrokerError
+from shmbroker.log.aborted import unpack_aborted
+from shmbroker.log.pages import DamageError, Value
+from shmbroker.log.producers import AbortedTransaction, ProducerRow, ProducerStates
+from shmbroker.log.segment import KEY
+from shmbroker.records.batch import RecordBatch
+from shmbroker.records.control import parse_marker
+from shmbroker.records.layout import Flag, Header, check_crc, check_stamp, read_header
+
+_ALL_PRODUCERS: Final = 1 << 62
+"""Nobody is forgotten here: who was, and is remembered again, is forgotten by the log when it is time."""
+
+
+class ProducerReplay:
+    """What the batches of a segment say of producers and transactions; ``rows`` is what the segment began with."""
+
+    def __init__(self, rows: Mapping[int, bytes]) -> None:
+        self.states = ProducerStates(rows.items(), limit=_ALL_PRODUCERS)
+        self.seen: set[int] = set()
+        """Producers that have written to the segment."""
+
+    def apply(self, header: Header, data: bytes) -> AbortedTransaction | None:
+        """Take a whole batch; returns what it aborts.
+
+        Raises:
+            BrokerError: INVALID_MSG for a control batch that says nothing known.
+        """
+        if header.producer_id < 0:
+            return None
+        self.seen.add(header.producer_id)
+        # When the broker heard of it is not known; the batch's own word comes close.
+        heard_ms = header.max_timestamp if header.append_time < 0 else header.append_time
+        if header.flags & Flag.CONTROL:
+            return self.states.end_transaction(parse_marker(RecordBatch(data)), header.base_offset, heard_ms)
+        self.states.record(header, header.base_offset, header.append_time, heard_ms)
+        return None
+
+
+class Replay:
+    """Takes the batches of a segment's tree, up to the first one that is wrong."""
+
+    def __init__(self, base_offset: int, rows: Mapping[int, bytes]) -> None:
+        self.log_end = base_offset
+        self.batches = 0
+        self.bad_batch = ""
+        """What is wrong with the first bad one."""
+        self.is_compacted = False
+        self._producers = ProducerReplay(rows)
+        self._aborted: dict[int, AbortedTransaction] = {}
+
+    def add(self, key: bytes, data: bytes) -> None:
+        """The batch ``data``, filed under ``key``; nothing counts any more after a bad one."""
+        if not self.bad_batch:
+            self.bad_batch = self._take(key, data)
+
+    def _take(self, key: bytes, data: bytes) -> str:
+        where = f"the batch at offset {self.log_end}"
+        try:
+            header = read_header(data)
+            check_stamp(header, data)
+            check_crc(header, data)
+            if header.base_offset != self.log_end and not (
+                self.is_compacted and header.base_offset > self.log_end
+            ):
+                return f"{where} says it begins at {header.base_offset}"
+            if key != KEY.pack(header.last_offset):
+                return f"{where} ends at {header.last_offset} and is filed under another offset"
+            aborted = self._producers.apply(header, data)
+        except BrokerError as error:
+            return f"{where}: {error.message}"
+        if aborted is not None:
+            self._aborted[aborted.last_offset] = aborted
+        self.batches += 1
+        self.log_end = header.last_offset + 1
+        return ""
+
+    def compare(self, producers: Mapping[bytes, Value], aborted: Mapping[bytes, Value]) -> None:
+        """
+        Raises:
+            DamageError: a table does not say what the batches say.
+        """
+        for producer_id in self._producers.seen:
+            expected, row = (
+                self._producers.states.packed_row(producer_id),
+                producers.get(KEY.pack(producer_id)),
+            )
+            if expected is None or not isinstance(row, bytes) or not _agrees(row, expected):
+                raise DamageError(f"the row of producer {producer_id} does not say what its batches say")
+        for last_offset, transaction in self._aborted.items():
+            key = KEY.pack(last_offset)
+            found = unpack_aborted(key, aborted.get(key, b""))
+            if found[:3] != transaction[:3]:
+                raise DamageError(f"the aborted transaction that ends at {last_offset} is not in its table")
+
+
+def _agrees(row: bytes, expected_row: bytes) -> bool:
+    """Batches before the segment may not be known any more, nor when the broker heard of the producer."""
+    found, expected = ProducerRow.unpack(row), ProducerRow.unpack(expected_row)
+    count = len(expected.batches)
+    return (
+        found.epoch == expected.epoch
+        and (found.transaction_start == expected.transaction_start or not expected.is_open)
+        and (not count or list(found.batches)[-count:] == list(expected.batches))
+    )
+
+
+def unpack_row(row: bytes) -> ProducerRow | None:
+    """A row of the table ``producers`` that speaks of a batch; None when these bytes are no such row."""
+    try:
+        found = ProducerRow.unpack(row)
+    except struct.error:
+        return None
+    return found if found.batches and found.pack() == row else None
+
+
+def rows_before(base_offset: int, rows: Mapping[int, Iterable[bytes]]) -> dict[int, bytes]:
+    """The newest row of each producer that speaks only of batches before ``base_offset``: what a segment began with.
+
+    Rows have no CRC. One that speaks of batches of the segment itself may be torn, and the batches know better.
+    """
+    newest: dict[int, ProducerRow] = {}
+    for producer_id, values in rows.items():
+        for row in filter(None, map(unpack_row, values)):
+            earlier = newest.get(producer_id)
+            if newest_offset(row) < base_offset and (
+                earlier is None or newest_offset(earlier) < newest_offset(row)
+            ):
+                newest[producer_id] = row
+    return {producer_id: row.pack() for producer_id, row in newest.items()}
+
+
+def newest_offset(row: ProducerRow) -> int:
+    """Base offset of the last batch that a row speaks of."""
+    return row.batches[-1].base_offset
