@@ -13,7 +13,8 @@ from shmbroker.log.producers import (
     RememberedBatch,
     next_sequence,
 )
-from shmbroker.records.layout import Header
+from shmbroker.records.control import Marker
+from shmbroker.records.layout import Flag, Header
 
 SPACE = 1 << 31
 """Sequences count from 0 to 2**31 - 1 and begin anew."""
@@ -152,3 +153,14 @@ def test_a_row_is_read_as_written(row: ProducerRow) -> None:
     assert [getattr(again, name) for name in ProducerRow.__slots__] == [
         getattr(row, name) for name in ProducerRow.__slots__
     ]
+
+
+def test_the_next_epoch_waits_for_the_end_of_a_transaction() -> None:
+    """It was written without adding the partition, and must not become part of the next transaction."""
+    states = ProducerStates()
+    first = header(5, 0, 0)._replace(flags=int(Flag.TRANSACTIONAL))
+    following = header(5, 1, 0)._replace(flags=int(Flag.TRANSACTIONAL))
+    assert states.record(first, 0, -1, 0)
+    assert refusal(states, following) == ErrorCode.CONCURRENT_TRANSACTIONS
+    states.end_transaction(Marker(5, 0, False, 0), 1, 0)
+    assert refusal(states, following) is None

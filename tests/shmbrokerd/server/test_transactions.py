@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -65,7 +66,6 @@ def test_an_abort_shows_none_of_it(client: Any, daemon: Any, topic: str, produce
     producer = producer_of(daemon)
     begin(producer)
     producer.end(False)
-    assert producer.send(topic, 0, b"not transactional any more") == OK, "a new transaction, not added"
     assert producer.committed(topic, 0) == producer.committed(topic, 1) == []
     assert committed_offset(client, require_stable=True) == -1
 
@@ -222,6 +222,31 @@ def test_markers_are_written_when_the_broker_is_back(
     assert isinstance(response.body, m.EndTransactionReply), response
     producer.attach()
     assert producer.committed(topic, 0) == [b"a", b"b"]
+
+
+def test_what_is_decided_is_finished_by_the_next_daemon(
+    daemon: Any, topic: str, start_daemon: Any, producer_of: Any, client: Any
+) -> None:
+    producer = producer_of(daemon)
+    begin(producer)
+    broker = daemon.broker_pid()
+    os.kill(broker, signal.SIGSTOP)
+    producer.client.channel.send(
+        m.Request(
+            99, m.EndTransaction("x", producer.identity.producer_id, producer.identity.producer_epoch, True)
+        )
+    )
+    while describe(client).state is not S.PREPARE_COMMIT:
+        pass
+    daemon.kill()
+    with contextlib.suppress(ProcessLookupError):  # it dies with the daemon
+        os.kill(broker, signal.SIGKILL)
+    producer.daemon = start_daemon()
+    producer.attach()
+    producer.end(True)
+    assert producer.committed(topic, 0) == [b"a", b"b"]
+    assert producer.committed(topic, 1) == [b"c"]
+    assert committed_offset(producer.client, require_stable=True) == 7
 
 
 def test_what_was_not_added_is_aborted_in_its_log(
