@@ -32,7 +32,7 @@ UNSTABLE_RETRY_S = 0.05
 MAX_PENDING_COMMITS = 1000
 """Asynchronous commits kept while the daemon is away; later ones supersede the oldest, which are dropped."""
 MAX_POSTED_COMMITS = 32
-"""Commits under way at a time: the daemon stores several with one write, and they fit the socket's buffer while it is busy."""
+"""Commits under way at a time: they fit the socket's buffer while the daemon is busy."""
 
 
 class Identity(NamedTuple):
