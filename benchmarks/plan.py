@@ -30,6 +30,7 @@ class Kind(StrEnum):
     COMMITS = "commits"
     ISOLATION = "isolation"
     COMPACTION = "compaction"
+    TRANSACTIONS = "transactions"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Effort:
     isolation_records: int
     compaction: int
     """Records."""
+    transactions: Sequence[tuple[int, int]]
+    """Records in each, and partitions."""
 
 
 FULL = Effort(
@@ -84,6 +87,7 @@ FULL = Effort(
     commits=1000,
     isolation_records=1_000_000,
     compaction=2_000_000,
+    transactions=tuple((records, partitions) for records in (1, 10, 1000) for partitions in (1, 4, 16)),
 )
 QUICK = Effort(
     repetitions=1,
@@ -97,6 +101,7 @@ QUICK = Effort(
     commits=200,
     isolation_records=100_000,
     compaction=400_000,
+    transactions=((10, 1), (1000, 16)),
 )
 
 
@@ -114,6 +119,7 @@ def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         *_idempotence(backends),
         *_isolation(backends, effort.isolation_records),
         *_compaction(backends, effort.compaction),
+        *_transactions(backends, effort.transactions),
         *_rest(backends),
     ]
 
@@ -246,6 +252,22 @@ def _isolation(backends: Sequence[Backend], records: int) -> list[Case]:
         Case("isolation", labels[each.name], Kind.ISOLATION, each, work)
         for each in backends
         if each.name in labels
+    ]
+
+
+def _transactions(backends: Sequence[Backend], counts: Sequence[tuple[int, int]]) -> list[Case]:
+    """One producer, one transaction after the other."""
+    return [
+        Case(
+            "transactions",
+            f"{records} records, {partitions} partitions",
+            Kind.TRANSACTIONS,
+            backend,
+            Workload(record_bytes=100, records=records, partitions=partitions),
+        )
+        for backend in backends
+        if backend.name == SCALED
+        for records, partitions in counts
     ]
 
 

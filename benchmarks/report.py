@@ -37,6 +37,8 @@ def table_of(results: Sequence[CaseResult]) -> Table:
         return _isolation_table(results)
     if kind is Kind.COMPACTION:
         return _compaction_table(results)
+    if kind is Kind.TRANSACTIONS:
+        return _transactions_table(results)
     return _throughput_table(results)
 
 
@@ -209,6 +211,17 @@ def _commits_table(results: Sequence[CaseResult]) -> Table:
         "daemon CPU us ": "async_daemon_cpu_us",
     }
     return _figures("commits of one group, all members together", columns, results)
+
+
+def _transactions_table(results: Sequence[CaseResult]) -> Table:
+    columns = {
+        "transactions/s": "transactions_per_s",
+        "records/s": "transaction_records_per_s",
+        "p50 ms": "transaction_p50_ms",
+        "p99 ms": "transaction_p99_ms",
+        "daemon CPU us": "transaction_daemon_cpu_us",
+    }
+    return _figures("transactions of one producer, one after the other", columns, results)
 
 
 def _figures(title: str, columns: dict[str, str], results: Sequence[CaseResult]) -> Table:

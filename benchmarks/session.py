@@ -15,6 +15,7 @@ from benchmarks.plan import Case, Effort, Kind
 from benchmarks.rebalance import run_rebalance
 from benchmarks.runner import RunFailedError, Sample, run_latency, run_rest, run_throughput
 from benchmarks.stats import Summary
+from benchmarks.transactions import run_transactions
 from benchmarks.workload import Workload
 
 PROBE_SECONDS = 0.2
@@ -30,6 +31,7 @@ RUNNERS: dict[Kind, Callable[..., Sample]] = {
     Kind.COMMITS: run_commits,
     Kind.ISOLATION: run_isolation,
     Kind.COMPACTION: run_compaction,
+    Kind.TRANSACTIONS: run_transactions,
 }
 
 

@@ -230,6 +230,21 @@ def test_many_transactions_follow_each_other(broker: Broker) -> None:
         assert values(broker, topic, partition=partition) == expected
 
 
+def test_a_block_is_a_transaction(broker: Broker) -> None:
+    """Our own, on top of both brokers."""
+    topic = broker.topic()
+    producer = transactional(broker)
+    if broker.backend == "kafka":
+        assert not hasattr(producer, "transaction")
+        return
+    with producer.transaction():
+        producer.produce(topic, b"a")
+    with pytest.raises(ValueError, match="no"), producer.transaction(timeout=REQUEST_TIMEOUT_S):
+        send(producer, topic, b"b")
+        raise ValueError("no")
+    assert values(broker, topic) == [b"a"]
+
+
 # --- offsets -----------------------------------------------------------------------------------------------
 
 
@@ -343,6 +358,34 @@ def test_who_begins_to_read_waits_for_offsets_of_an_open_transaction(broker: Bro
     assert reader.poll(1.0) is None
     commit(producer)
     assert broker.read(reader, 1)[0].value() == b"2"
+
+
+def test_who_asks_for_a_stable_offset_is_told_that_it_is_none(broker: Broker) -> None:
+    topic, group = broker.topic(2), unique("group")
+    consumer = broker.consumer({"group.id": group})
+    hasty = broker.consumer({"group.id": group, "isolation.level": "read_uncommitted"})
+    tp = broker.api.TopicPartition(topic, 0)
+    asked = broker.api.ConsumerGroupTopicPartitions(group, [tp])
+    producer = transactional(broker)
+    producer.begin_transaction()
+    wanted = [broker.api.TopicPartition(topic, 0, 5)]
+    producer.send_offsets_to_transaction(wanted, consumer.consumer_group_metadata(), REQUEST_TIMEOUT_S)
+    with broker.refuses("_TIMED_OUT"):
+        consumer.committed([tp], 0.5)
+    assert hasty.committed([tp], REQUEST_TIMEOUT_S)[0].offset == broker.api.OFFSET_INVALID
+    for is_stable in (True, False):
+        future = broker.admin.list_consumer_group_offsets([asked], require_stable=is_stable)[group]
+        (found,) = broker.settle(future).topic_partitions
+        assert found.offset == broker.api.OFFSET_INVALID
+        if is_stable:
+            broker.is_error(found.error, "UNSTABLE_OFFSET_COMMIT")
+        else:
+            assert found.error is None
+    everything = broker.api.ConsumerGroupTopicPartitions(group)
+    future = broker.admin.list_consumer_group_offsets([everything], require_stable=True)[group]
+    assert broker.settle(future).topic_partitions == []
+    commit(producer)
+    assert consumer.committed([tp], REQUEST_TIMEOUT_S)[0].offset == 5
 
 
 def test_offsets_of_a_group_ask_for_its_metadata(broker: Broker) -> None:

@@ -175,7 +175,8 @@ def test_it_ends_with_the_main_process(how: str, broker: Broker) -> None:
     broker.ask(ClosePartition(3, delete=False))
     if how == "closed":
         broker.channel.close()
-        assert broker.process.wait(TIMEOUT_S) == 0
+        # Nobody asked for a clean end, so nothing was flushed, and the status says so.
+        assert broker.process.wait(TIMEOUT_S) == 1
     else:
         broker.channel._socket.send(b"\xff" * 64)
         assert broker.process.wait(TIMEOUT_S) != 0

@@ -228,7 +228,7 @@ class Transactions:
             return CommitTransactionOffsets(
                 self._id, *producer, group, offsets, member_id, epoch, instance_id
             )
-        if self.phase in WRITING and waiting:
+        if self.phase in WRITING and waiting and not self._is_flushed:
             return AddPartitionsToTransaction(self._id, *producer, [PartitionRef(*key) for key in waiting])
         return None
 
