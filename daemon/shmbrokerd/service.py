@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import time
 
 from shmbroker.config.static import StaticConfig
+from shmbroker.errors import BrokerError
 from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.table import PartitionTable
 from shmbrokerd import systemd
@@ -16,6 +18,8 @@ from shmbrokerd.broker_link import BrokerLink, BrokerNotice
 from shmbrokerd.broker_process import BrokerProcess, BrokerSpawner
 from shmbrokerd.data_dir import DataDir
 from shmbrokerd.journal import Journal
+from shmbrokerd.last_run import LastRunFile
+from shmbrokerd.log_recovery import LogRecovery
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.monitor_process import MonitorProcess
@@ -32,6 +36,9 @@ from shmbrokerd.server.sessions import RingLimits, Sessions
 from shmbrokerd.server.transactions import Transactions
 from shmbrokerd.store import MetadataStore
 from shmbrokerd.supervisor import BrokerFailedError, Supervisor
+
+RECOVERY_NEWS_S = 10.0
+"""While logs are recovered systemd hears so often that the start goes on."""
 
 
 class Service:
@@ -58,7 +65,11 @@ class Service:
         store = MetadataStore(data_dir.metadata_path, config.number("metadata.max.bytes"))
         self._journal = Journal(store)
         self._supervisor = Supervisor(spawner, broker, config, self._notice)
-        self._logs = PartitionLogs(table, data_dir, self._supervisor, self._settings, timeout_s)
+        last_run = LastRunFile(data_dir.path)
+        self._recovery = LogRecovery(last_run, config.number("num.recovery.threads.per.data.dir"))
+        self._logs = PartitionLogs(
+            table, data_dir, self._supervisor, self._settings, timeout_s, self._recovery
+        )
         self._cleaning = Cleaning(self._settings, self._logs, self._supervisor, runtime_dir.table_path)
         limits = RingLimits(
             config.number("session.ring.bytes"),
@@ -96,6 +107,7 @@ class Service:
         if self._owner is not None:
             loop.add_reader(self._owner.pidfd, stop.set)
         self._logs.sweep()
+        self._logs.begin_recovery()
         supervising = asyncio.create_task(self._supervisor.run(self._broker_started))
         stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._serve())
@@ -117,6 +129,7 @@ class Service:
         return status
 
     async def _serve(self) -> None:
+        await self._wait_recovered()
         await self._supervisor.wait_ready()
         listener = Listener(self._runtime_dir, self._conductor, self._connection_limits)
         monitoring = asyncio.create_task(self._monitor.run())
@@ -128,12 +141,20 @@ class Service:
             listener.close()
             await listener.close_connections()
 
+    async def _wait_recovered(self) -> None:
+        """However long the logs take; systemd is told that the start is under way."""
+        while self._recovery.waiting and not self._supervisor.is_ready:
+            systemd.notify(f"STATUS=Checking {self._recovery.waiting} logs\nEXTEND_TIMEOUT_USEC=60000000")
+            with contextlib.suppress(BrokerError):
+                await self._supervisor.wait_ready(RECOVERY_NEWS_S)
+
     async def _stop(self, *tasks: asyncio.Task[None]) -> None:
         log.info("stopping")
         systemd.notify("STOPPING=1")
         self._groups.stop()
         self._runtime_dir.socket_path.unlink(missing_ok=True)
-        await asyncio.gather(self._supervisor.stop(), self._monitor.stop())
+        self._recovery.stop()
+        is_flushed, _ = await asyncio.gather(self._supervisor.stop(), self._monitor.stop())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -141,6 +162,8 @@ class Service:
         self._sessions.close_all()
         self._lag.close()
         await self._journal.close()
+        if is_flushed:
+            self._recovery.note_clean_stop()
         log.info("stopped")
 
     def _announce(self) -> None:

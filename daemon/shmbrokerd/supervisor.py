@@ -56,6 +56,10 @@ class Supervisor:
         """Of the running broker process, 0 between two."""
         return self._broker.process.pid if self._broker else 0
 
+    @property
+    def is_ready(self) -> bool:
+        return self._ready.is_set()
+
     async def wait_ready(self, timeout_s: float | None = None) -> BrokerLink:
         """The link to a broker that is up.
 
@@ -151,23 +155,24 @@ class Supervisor:
         code = broker.process.returncode
         return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
 
-    async def stop(self) -> None:
-        """Let the broker close its logs and exit; kill it when it takes too long."""
+    async def stop(self) -> bool:
+        """Let the broker flush and close its logs and exit; kill it when it takes too long. Whether all is on the disk."""
         self._is_stopping = True
         self._ready.set()  # wakes those who wait for a broker: none will come
         broker, link = self._broker, self._link
         if broker is None or link is None:
-            return
+            return False
         try:
             await link.request(StopBroker(), timeout_s=self._shutdown_s)
             if await _exited(broker, self._shutdown_s):
-                return
+                return broker.process.returncode == 0
             log.warning("broker process pid=%d did not exit; killing it", broker.process.pid)
         except BrokerGoneError:
-            return
+            return False
         except BrokerError as error:
             log.warning("broker process pid=%d: %s; killing it", broker.process.pid, error)
         broker.process.kill()
+        return False
 
 
 async def _exited(broker: BrokerProcess, timeout_s: float | None) -> bool:

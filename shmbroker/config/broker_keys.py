@@ -196,6 +196,15 @@ _OWN = [
         reason="Kafka's request.timeout.ms: clients wait no longer either.",
     ),
     ConfigKey(
+        "num.recovery.threads.per.data.dir",
+        _INT,
+        2,
+        "Partitions whose newest segment is checked at a time when the machine went down without a clean stop.",
+        minimum=1,
+        maximum=64,
+        reason="Kafka's default. Reading and checksums run beside each other, the rest shares one interpreter lock.",
+    ),
+    ConfigKey(
         "shutdown.timeout.ms",
         _INT,
         1500,

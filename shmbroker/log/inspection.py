@@ -49,10 +49,13 @@ class TreeRecord(NamedTuple):
 
 class Inspection:
     """Looks at the segment ``fd``, whose first offset is ``base_offset``; nobody may be writing it. ``rows`` are the producers'
-    that it began with."""
+    that it began with; ``watch`` is told of bytes done."""
 
-    def __init__(self, fd: int, base_offset: int, rows: Mapping[int, bytes]) -> None:
+    def __init__(
+        self, fd: int, base_offset: int, rows: Mapping[int, bytes], watch: Callable[[int], None]
+    ) -> None:
         self._fd = fd
+        self._watch = watch
         self._pages = _UncachedPages(fd)
         self._replay = Replay(base_offset, rows)
         self._used = bytearray()
@@ -103,6 +106,7 @@ class Inspection:
     def _add_batch(self, key: bytes, value: Value) -> None:
         data = value if isinstance(value, bytes) else read_at(self._fd, value.size, value.position)
         self._replay.add(key, data)
+        self._watch(len(data))
 
     def _trees_of_meta(self) -> tuple[TreeRecord, TreeRecord]:
         meta = self._pages.meta

@@ -16,7 +16,7 @@ from shmbroker.log.recovery import Outcome, SegmentDecision, SegmentFacts, decid
 from shmbroker.log.segment import storage_error
 
 
-def inspect(place: Place) -> SegmentFacts:
+def inspect(place: Place, watch: Watch) -> SegmentFacts:
     """Look at a segment that nobody writes.
 
     Raises:
@@ -24,7 +24,7 @@ def inspect(place: Place) -> SegmentFacts:
     """
     fd = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return Inspection(fd, place.base_offset, before(place)[0]).run()
+        return Inspection(fd, place.base_offset, before(place)[0], watch).run()
     finally:
         os.close(fd)
 
@@ -52,8 +52,7 @@ def restore_segment(place: Place, watch: Watch) -> Outcome:
     Raises:
         OSError, lmdb.Error, DamageError: it is as it was.
     """
-    facts = inspect(place)
-    watch(place.path.stat().st_size)
+    facts = inspect(place, watch)
     decision = decide_segment(facts)
     if decision is SegmentDecision.KEEP:
         return Outcome(decision, "", place.base_offset, facts.log_end, facts.batches, 0, facts.log_end)

@@ -20,8 +20,9 @@ def main() -> int:
     die_with_parent()
     set_up_logging(arguments.log_level)
     prepare_process()
-    BrokerProcess(arguments.channel_fd, arguments.doorbell_fd, arguments.table, arguments.counters).run()
-    return 0
+    return BrokerProcess(
+        arguments.channel_fd, arguments.doorbell_fd, arguments.table, arguments.counters
+    ).run()
 
 
 if __name__ == "__main__":

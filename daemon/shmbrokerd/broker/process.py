@@ -11,6 +11,7 @@ import socket
 import time
 from functools import partial
 
+from shmbroker.errors import BrokerError
 from shmbroker.protocol.channel import Channel, ChannelClosedError
 from shmbroker.protocol.framing import Codec
 from shmbroker.protocol.messages import (
@@ -26,7 +27,8 @@ from shmbroker.shm.table import PartitionTable
 from shmbroker.shm.wakeup import Sleeper, ring, spin_until
 from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.commands import Commands
-from shmbrokerd.broker.flusher import Flusher
+from shmbrokerd.broker.flusher import FLUSH_THREADS, Flusher
+from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.logs import log
 
 SLEEP_S = 1.0
@@ -55,7 +57,9 @@ class BrokerProcess:
         self._commands = Commands(self._loop, table)
         self._sleeper = Sleeper(table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno())
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """The exit status: 0 when all that was appended is on the disk, 1 when nobody knows."""
+        is_flushed = False
         try:
             while not self._commands.is_stopping:
                 work = self._run_commands()
@@ -65,8 +69,11 @@ class BrokerProcess:
                     self._sleep()
         except ChannelClosedError:
             log.info("the main process is gone; stopping")
+        else:
+            is_flushed = self._flush_all()
         finally:
             self._shut_down()
+        return 0 if is_flushed else 1
 
     def _run_commands(self) -> int:
         self._channel.receive_available()
@@ -87,12 +94,29 @@ class BrokerProcess:
     def _tell(self, correlation_id: int, body: BrokerEventBody) -> None:
         self._channel.send(BrokerEvent(correlation_id, body))
 
+    def _flush_all(self) -> bool:
+        """So that the next start need not look at the logs, whatever happens to the machine until then."""
+        from concurrent.futures import ThreadPoolExecutor  # only the end pays for this import
+
+        self._flusher.stop()
+        with ThreadPoolExecutor(FLUSH_THREADS) as threads:
+            return all(threads.map(_flush, list(self._loop.partitions.values())))
+
     def _shut_down(self) -> None:
         """Finish flushes that run, close the logs. All that was committed is in the page cache already."""
         self._flusher.stop()
         for partition in self._loop.partitions.values():
             partition.close(delete=False)
         self._channel.close()
+
+
+def _flush(partition: LedPartition) -> bool:
+    try:
+        partition.log.flush()
+    except BrokerError as error:
+        log.warning("%s", error.message)
+        return False
+    return True
 
 
 def die_with_parent() -> None:

@@ -23,6 +23,7 @@ from shmbroker.protocol.messages import (
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
 from shmbrokerd.broker_link import BrokerGoneError, BrokerLink
 from shmbrokerd.data_dir import DataDir
+from shmbrokerd.log_recovery import LogRecovery
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
@@ -49,7 +50,9 @@ class PartitionLogs:
         supervisor: Supervisor,
         settings: Callable[[], Settings],
         timeout_s: float,
+        recovery: LogRecovery,
     ) -> None:
+        self._recovery = recovery
         self._table = table
         self._data_dir = data_dir
         self._supervisor = supervisor
@@ -65,6 +68,15 @@ class PartitionLogs:
         """Slots whose logs are being closed: not free yet."""
         self.offline: dict[int, str] = {}
         """Slots whose logs could not be opened, or failed since, and why."""
+
+    def begin_recovery(self) -> None:
+        """Decide which logs have to be looked at after a power loss; before the first one is opened.
+
+        Raises:
+            BrokerError: the data dir cannot be written.
+        """
+        rows = self._settings().state.partitions()
+        self._recovery.begin(self._data_dir.partition_path(row.topic, row.partition) for row in rows)
 
     def directory(self, topic: str, partition: int) -> str:
         return str(self._data_dir.partition_path(topic, partition))
@@ -145,6 +157,7 @@ class PartitionLogs:
             )
         finally:
             path = self._data_dir.partition_path(row.topic, row.partition)
+            self._recovery.forget(path)
             if path.exists():  # the broker is dead or could not remove it
                 self._discard(path)
             self._open.discard(row.slot)
@@ -236,6 +249,7 @@ class PartitionLogs:
     async def _open_once(self, order: Order, row: PartitionRow, config: LogConfig) -> None:
         directory = self.directory(row.topic, row.partition)
         try:
+            await self._recovery.ensure(Path(directory))
             await order(
                 OpenPartition(row.slot, row.topic, row.partition, directory, row.leader_epoch, config)
             )
