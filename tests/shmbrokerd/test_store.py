@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import random
+import tempfile
 from pathlib import Path
 
 import lmdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmbroker.errors import BrokerError, ErrorCode
@@ -113,3 +115,56 @@ def test_no_two_keys_encode_alike(one: tuple[str, str, int], other: tuple[str, s
 def test_partitions_sort_by_number() -> None:
     keys = [encode_key(("t", number)) for number in (0, 2, 10, 256, 70000)]
     assert keys == sorted(keys)
+
+
+# --- power loss --------------------------------------------------------------------------------------------
+
+PAGE, SECTOR = 4096, 512
+
+
+def counters(path: Path) -> list[Record]:
+    store = MetadataStore(path, 16 * MIB)
+    try:
+        return sorted(store.records(), key=repr)
+    finally:
+        store.close()
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_a_power_loss_in_a_commit_leaves_the_state_before_it(chooser: random.Random) -> None:
+    """LMDB flushes the pages of a commit before it writes its meta, which is in one sector, and that before it returns. So
+    whatever the disk has of a commit's pages, it has the meta of the one before, or all."""
+    with tempfile.TemporaryDirectory() as name:
+        path, copy = Path(name) / "metadata.mdb", Path(name) / "copy.mdb"
+        store = MetadataStore(path, 16 * MIB)
+        states, contents = [], []
+        for number in range(8):
+            store.write([Put(CounterRow(f"c{chooser.randrange(40)}", number * 100 + i)) for i in range(20)])
+            states.append(sorted(store.records(), key=repr))
+            contents.append(path.read_bytes())
+        store.close()
+        at = chooser.randrange(1, len(contents))
+        before, after = contents[at - 1], contents[at]
+        metas = {
+            start for start in range(0, 2 * PAGE, SECTOR) if before[start:][:SECTOR] != after[start:][:SECTOR]
+        }
+        assert len(metas) == 1, "a meta that spans two sectors could be torn"
+        disk = bytearray(before.ljust(len(after), b"\0"))
+        for start in range(2 * PAGE, len(after), SECTOR):
+            if chooser.random() < 0.5:
+                disk[start : start + SECTOR] = after[start : start + SECTOR]
+        copy.write_bytes(disk)
+        assert counters(copy) == states[at - 1]
+        copy.write_bytes(after)
+        assert counters(copy) == states[at]
+
+
+def test_a_commit_is_flushed_before_its_meta_is_written(tmp_path: Path) -> None:
+    """What the test above rests on: neither the flush of pages nor that of the meta is switched off."""
+    store = open_store(tmp_path)
+    flags = store._env.flags()
+    store.close()
+    assert flags["sync"]
+    assert flags["metasync"]
+    assert not flags["writemap"]

@@ -16,6 +16,7 @@ from shmclient.cli import (
     groups,
     lag,
     log,
+    log_check,
     offsets,
     perf,
     produce,
@@ -101,6 +102,8 @@ app.command("delete-records")(delete_records.delete_records)
 app.add_typer(groups.app, name="groups")
 app.add_typer(transactions.app, name="transactions")
 app.add_typer(perf.app, name="perf")
+log.app.command("verify")(log_check.verify)
+log.app.command("repair")(log_check.repair)
 app.add_typer(log.app, name="log")
 app.command("status")(status.status)
 app.command("top")(top.top)

@@ -50,6 +50,8 @@ shmbroker groups reset-offsets billing --all-topics --to-current --export > bill
 shmbroker transactions list --state Ongoing                      # who has one open
 shmbroker transactions find-hanging                              # what holds readers back for good
 shmbroker log dump /var/lib/shmbroker --verify-only
+shmbroker log verify /var/lib/shmbroker                          # every page and every batch
+shmbroker log repair /var/lib/shmbroker --yes                    # with the daemon stopped
 shmbroker run -- pytest                                          # with a daemon of its own
 ```
 """

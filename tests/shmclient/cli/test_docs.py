@@ -7,7 +7,7 @@ from shmclient.cli.docs import leaf_commands, markdown
 from shmclient.cli.exit_codes import ExitCode
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
-WITHOUT_DAEMON = {"shmbroker run", "shmbroker log dump"}
+WITHOUT_DAEMON = {"shmbroker run", "shmbroker log dump", "shmbroker log verify", "shmbroker log repair"}
 
 
 def commands():
