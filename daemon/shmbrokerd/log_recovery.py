@@ -14,7 +14,6 @@ from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.recovery import LastRun, Outcome, SegmentDecision, StartDecision
-from shmbroker.log.restore import restore_log
 from shmbrokerd.last_run import LastRunFile
 from shmbrokerd.logs import log
 
@@ -65,6 +64,8 @@ class LogRecovery:
             return
         if self._pool is None:
             raise _stopping()
+        from shmbroker.log.restore import restore_log  # hardly any start needs it
+
         loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(self._pool, restore_log, folder, self._watch)
         if outcome is not None:

@@ -97,7 +97,7 @@ class Inspection:
             for name, record in tables.items()
             if name != segment.LOG
         }
-        self._replay.is_compacted = segment.META_COMPACTED in small[segment.META]
+        self._replay.expect(small[segment.TIMES], small[segment.META])
         self._tree(_tree_record(tables[segment.LOG]), "table log", self._add_batch)
         if not self._replay.bad_batch:
             self._replay.compare(small[segment.PRODUCERS], small[segment.ABORTED])

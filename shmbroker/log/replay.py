@@ -10,7 +10,14 @@ from shmbroker.errors import BrokerError
 from shmbroker.log.aborted import unpack_aborted
 from shmbroker.log.pages import DamageError, Value
 from shmbroker.log.producers import AbortedTransaction, ProducerRow, ProducerStates
-from shmbroker.log.segment import KEY
+from shmbroker.log.segment import (
+    FORMAT_VERSION,
+    KEY,
+    META_COMPACTED,
+    META_FORMAT,
+    META_LOG_START,
+    time_of,
+)
 from shmbroker.records.batch import RecordBatch
 from shmbroker.records.control import parse_marker
 from shmbroker.records.layout import Flag, Header, check_crc, check_stamp, read_header
@@ -55,6 +62,26 @@ class Replay:
         self.is_compacted = False
         self._producers = ProducerReplay(rows)
         self._aborted: dict[int, AbortedTransaction] = {}
+        self._times: dict[Value, bytes] = {}
+        self._highest_time = -(1 << 63)
+
+    def expect(self, times: Mapping[bytes, Value], meta: Mapping[bytes, Value]) -> None:
+        """Before the first batch: what the time index says, and what the segment says of itself.
+
+        Raises:
+            DamageError: that is nonsense.
+        """
+        log_start = meta.get(META_LOG_START)
+        if (
+            meta.get(META_FORMAT) != FORMAT_VERSION
+            or not isinstance(log_start, bytes)
+            or len(log_start) != KEY.size
+        ):
+            raise DamageError("does not say what it is, or where the log starts")
+        if any(len(key) != KEY.size for key in times):
+            raise DamageError("the time index has an entry that is none")
+        self.is_compacted = META_COMPACTED in meta
+        self._times = {last_offset: key for key, last_offset in times.items()}
 
     def add(self, key: bytes, data: bytes) -> None:
         """The batch ``data``, filed under ``key``; nothing counts any more after a bad one."""
@@ -76,6 +103,11 @@ class Replay:
             aborted = self._producers.apply(header, data)
         except BrokerError as error:
             return f"{where}: {error.message}"
+        time = header.max_timestamp if header.append_time < 0 else header.append_time
+        self._highest_time = max(self._highest_time, time)
+        indexed = self._times.pop(key, None)
+        if indexed is not None and time_of(indexed) != self._highest_time:
+            self._times[key] = indexed  # told of by compare()
         if aborted is not None:
             self._aborted[aborted.last_offset] = aborted
         self.batches += 1
@@ -87,6 +119,8 @@ class Replay:
         Raises:
             DamageError: a table does not say what the batches say.
         """
+        if self._times:
+            raise DamageError("the time index does not say what the batches say")
         for producer_id in self._producers.seen:
             expected, row = (
                 self._producers.states.packed_row(producer_id),
