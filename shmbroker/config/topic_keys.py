@@ -1,4 +1,5 @@
-"""Topic configuration keys with Kafka's names, types and defaults (4.x), and our own ``flush.on.ack``.
+"""Topic configuration keys with Kafka's names, types and defaults (4.x), and our own ``flush.on.ack`` and
+``retention.groups``.
 
 Each has a broker key, its synonym, that holds the default of all topics. Keys marked RECORDED are harmless
 while nothing acts on them: data is kept longer than asked for, never shorter.
@@ -158,6 +159,37 @@ _TABLE = [
         -1,
         "Size of a partition above which old segments may be deleted; -1 is no limit.",
         unit="bytes",
+        minimum=-1,
+        standing=_RECORDED,
+    ),
+    _key(
+        "retention.groups",
+        "log.retention.groups",
+        _LIST,
+        "",
+        "Groups that retention waits for: what retention.ms and retention.bytes would delete is kept until each"
+        " of these consumer groups has committed past it, up to retention.groups.max.bytes and"
+        " retention.groups.max.ms.",
+        standing=_RECORDED,
+    ),
+    _key(
+        "retention.groups.max.bytes",
+        "log.retention.groups.max.bytes",
+        _LONG,
+        10 * 1024**3,
+        "Size of a partition above which retention stops waiting for retention.groups; -1 is no limit.",
+        unit="bytes",
+        minimum=-1,
+        standing=_RECORDED,
+        reason="Ten segments of the default size: a group that is gone for good does not fill the disk.",
+    ),
+    _key(
+        "retention.groups.max.ms",
+        "log.retention.groups.max.ms",
+        _LONG,
+        -1,
+        "Age of records above which retention stops waiting for retention.groups; -1 is no limit.",
+        unit="ms",
         minimum=-1,
         standing=_RECORDED,
     ),

@@ -71,10 +71,13 @@ class Settings(NamedTuple):
         yield from self.broker_layers(BROKER_KEYS[key.synonym])
 
     def log_config(self, topic: str) -> LogConfig:
-        """What the append loop obeys for this topic."""
+        """What the broker process obeys for this topic."""
 
         def number(name: str) -> int:
             return int(self.topic_value(topic, name))
+
+        def words(name: str) -> tuple[str, ...]:
+            return tuple(word for word in str(self.topic_value(topic, name)).split(",") if word)
 
         return LogConfig(
             segment_bytes=number("segment.bytes"),
@@ -89,4 +92,18 @@ class Settings(NamedTuple):
             index_interval_bytes=number("index.interval.bytes"),
             producer_id_expiration_ms=self.broker_number("producer.id.expiration.ms"),
             max_producers=self.broker_number("max.producers.per.partition"),
+            segment_jitter_ms=number("segment.jitter.ms"),
+            retention_ms=number("retention.ms"),
+            retention_bytes=number("retention.bytes"),
+            retention_groups=words("retention.groups"),
+            retention_groups_max_bytes=number("retention.groups.max.bytes"),
+            retention_groups_max_ms=number("retention.groups.max.ms"),
+            cleanup_policy=words("cleanup.policy"),
+            delete_retention_ms=number("delete.retention.ms"),
+            min_compaction_lag_ms=number("min.compaction.lag.ms"),
+            max_compaction_lag_ms=number("max.compaction.lag.ms"),
+            min_cleanable_dirty_ratio=float(self.topic_value(topic, "min.cleanable.dirty.ratio")),
+            flush_messages=number("flush.messages"),
+            flush_ms=number("flush.ms"),
+            file_delete_delay_ms=number("file.delete.delay.ms"),
         )

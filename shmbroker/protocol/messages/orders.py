@@ -10,7 +10,7 @@ from shmbroker.protocol.messages.transactions import ActiveProducer
 
 
 class LogConfig(msgspec.Struct, frozen=True):
-    """The topic's settings that the append loop obeys; names are the topic config keys."""
+    """The topic's settings that the broker process obeys; names are the topic config keys."""
 
     segment_bytes: int
     segment_ms: int
@@ -26,6 +26,23 @@ class LogConfig(msgspec.Struct, frozen=True):
     producer_id_expiration_ms: int
     max_producers: int
     """Of each partition."""
+    segment_jitter_ms: int
+    retention_ms: int
+    """-1: no limit, here and below."""
+    retention_bytes: int
+    retention_groups: tuple[str, ...]
+    """Groups that retention waits for, within the two limits that follow."""
+    retention_groups_max_bytes: int
+    retention_groups_max_ms: int
+    cleanup_policy: tuple[str, ...]
+    """``delete``, ``compact``, both, or none: then everything is kept."""
+    delete_retention_ms: int
+    min_compaction_lag_ms: int
+    max_compaction_lag_ms: int
+    min_cleanable_dirty_ratio: float
+    flush_messages: int
+    flush_ms: int
+    file_delete_delay_ms: int
 
 
 class OpenPartition(Message):

@@ -42,7 +42,12 @@ def test_defaults_are_kafkas(name: str, default: str) -> None:
 
 
 def test_what_kafka_does_not_have_is_few_and_known() -> None:
-    assert TOPIC_KEYS.keys() - KAFKA_DEFAULTS.keys() == {"flush.on.ack"}
+    assert TOPIC_KEYS.keys() - KAFKA_DEFAULTS.keys() == {
+        "flush.on.ack",
+        "retention.groups",
+        "retention.groups.max.bytes",
+        "retention.groups.max.ms",
+    }
 
 
 @pytest.mark.parametrize("key", TOPIC_KEYS.values(), ids=lambda key: key.name)

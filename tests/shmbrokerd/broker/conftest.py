@@ -49,6 +49,20 @@ CONFIG = LogConfig(
     index_interval_bytes=4096,
     producer_id_expiration_ms=86_400_000,
     max_producers=10_000,
+    segment_jitter_ms=0,
+    retention_ms=-1,
+    retention_bytes=-1,
+    retention_groups=(),
+    retention_groups_max_bytes=-1,
+    retention_groups_max_ms=-1,
+    cleanup_policy=("delete",),
+    delete_retention_ms=1 << 40,
+    min_compaction_lag_ms=0,
+    max_compaction_lag_ms=1 << 62,
+    min_cleanable_dirty_ratio=0.5,
+    flush_messages=1 << 62,
+    flush_ms=1 << 62,
+    file_delete_delay_ms=60_000,
 )
 
 
