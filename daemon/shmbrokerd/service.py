@@ -23,6 +23,7 @@ from shmbrokerd.owner import Owner
 from shmbrokerd.record_times import RecordTimes
 from shmbrokerd.runtime_dir import RuntimeDir
 from shmbrokerd.server.conductor import Conductor, Identity
+from shmbrokerd.server.data_life import DataLife
 from shmbrokerd.server.groups import Groups
 from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.listener import ConnectionLimits, Listener
@@ -57,7 +58,8 @@ class Service:
         store = MetadataStore(data_dir.metadata_path, config.number("metadata.max.bytes"))
         self._journal = Journal(store)
         self._supervisor = Supervisor(spawner, broker, config, self._notice)
-        self._logs = PartitionLogs(table, data_dir, self._supervisor, self._settings, timeout_s)
+        self._life = DataLife(data_dir.logs_path, self._supervisor, self._settings, counters)
+        self._logs = PartitionLogs(table, data_dir, self._supervisor, self._settings, timeout_s, self._life)
         limits = RingLimits(
             config.number("session.ring.bytes"),
             config.number("session.ring.max.bytes"),
@@ -79,6 +81,7 @@ class Service:
             self._groups,
             self._transactions,
             self._lag,
+            self._life,
             spawner.doorbell_fd,
         )
         self._connection_limits = ConnectionLimits.from_config(config)
@@ -100,7 +103,8 @@ class Service:
         grouping = asyncio.create_task(self._groups.run())
         transacting = asyncio.create_task(self._transactions.run())
         watching = asyncio.create_task(self._lag.run())
-        tasks = (supervising, serving, grouping, transacting, watching)
+        letting_go = asyncio.create_task(self._life.run())
+        tasks = (supervising, serving, grouping, transacting, watching, letting_go)
         await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
         status = 0
         if not stop.is_set():

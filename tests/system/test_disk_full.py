@@ -34,8 +34,9 @@ def disk(tmp_path: Path, nothing_left_behind: None) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def full(disk: SmallDisk, start_broker: Any) -> EmbeddedBroker:
-    """A broker on the small disk, which is not full yet."""
-    return start_broker(data_dir=disk.path / "data", config={"log.segment.bytes": 4 * 1024 * 1024})
+    """A broker on the small disk, which is not full yet, and that does not stop before it is."""
+    config = {"log.segment.bytes": 4 * 1024 * 1024, "log.min.free.bytes": 0}
+    return start_broker(data_dir=disk.path / "data", config=config)
 
 
 def fill_by_producing(producer: Any, topic: str, first: int, reports: Reports) -> int:

@@ -27,6 +27,7 @@ from shmbroker.shm.wakeup import Sleeper, ring, spin_until
 from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.commands import Commands
 from shmbrokerd.broker.flusher import Flusher
+from shmbrokerd.broker.upkeep import Upkeep
 from shmbrokerd.logs import log
 
 SLEEP_S = 1.0
@@ -52,7 +53,8 @@ class BrokerProcess:
             on_partition_fault=lambda slot, reason: self._tell(-1, PartitionFaulted(slot, reason)),
             on_transaction_opened=lambda slot, opened: self._tell(-1, TransactionOpened(slot, *opened)),
         )
-        self._commands = Commands(self._loop, table)
+        self._upkeep = Upkeep(self._loop, self._counters)
+        self._commands = Commands(self._loop, table, self._upkeep)
         self._sleeper = Sleeper(table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno())
 
     def run(self) -> None:
@@ -61,6 +63,7 @@ class BrokerProcess:
                 work = self._run_commands()
                 work += self._loop.do_work()
                 self._loop.expire_producers(time.monotonic())
+                work += self._upkeep.do_work()
                 if not work:
                     self._sleep()
         except ChannelClosedError:
@@ -80,7 +83,7 @@ class BrokerProcess:
 
     def _sleep(self) -> None:
         self._counters.add(SystemCounter.SLEEPS)
-        self._sleeper.sleep_unless(self._loop.has_work, SLEEP_S)
+        self._sleeper.sleep_unless(self._loop.has_work, self._upkeep.pause_s(SLEEP_S))
         if self._sleeper.was_rung:
             spin_until(self._loop.has_work)
 
@@ -90,6 +93,7 @@ class BrokerProcess:
     def _shut_down(self) -> None:
         """Finish flushes that run, close the logs. All that was committed is in the page cache already."""
         self._flusher.stop()
+        self._upkeep.stop()
         for partition in self._loop.partitions.values():
             partition.close(delete=False)
         self._channel.close()
