@@ -16,6 +16,7 @@ SCALED = "shmbroker-acks1"
 CLIENT_RECORDS = 100_000
 """At least so many for each producer while the number of clients grows: what a process does once, such as touching its memory
 for the first time, would pass for what records cost."""
+SINGLE_RECORDS = 5000
 CLIENT_PARTITIONS = 32
 """Constant while the number of clients grows, so that only the clients change."""
 
@@ -27,6 +28,8 @@ class Kind(StrEnum):
     LAG = "lag"
     REBALANCE = "rebalance"
     COMMITS = "commits"
+    DISK_SPACE = "disk-space"
+    START_TIME = "start-time"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ class Effort:
     committers: Sequence[int]
     commits: int
     """Of each member."""
+    payload_bytes: int
+    """Of the log whose size is looked at."""
+    starts: Sequence[int]
+    """Partitions of a daemon whose start is timed."""
 
 
 FULL = Effort(
@@ -76,6 +83,8 @@ FULL = Effort(
     rebalance=((1, 1), (1, 1024), (8, 8), (8, 64), (8, 1024), (64, 64), (64, 1024)),
     committers=(1, 8),
     commits=1000,
+    payload_bytes=64 << 20,
+    starts=(1, 100, 1000),
 )
 QUICK = Effort(
     repetitions=1,
@@ -87,6 +96,8 @@ QUICK = Effort(
     rebalance=((1, 1), (8, 64)),
     committers=(1, 8),
     commits=200,
+    payload_bytes=8 << 20,
+    starts=(100,),
 )
 
 
@@ -101,6 +112,8 @@ def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         *_lag(backends, effort.lag),
         *_rebalance(backends, effort.rebalance),
         *_commits(backends, effort),
+        *_disk_space(backends, effort.payload_bytes),
+        *_start_time(backends, effort.starts),
         *_rest(backends),
     ]
 
@@ -201,6 +214,34 @@ def _commits(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         for backend in backends
         if backend.name == SCALED
         for members in effort.committers
+    ]
+
+
+def _disk_space(backends: Sequence[Backend], payload_bytes: int) -> list[Case]:
+    """Records that travel together, and such that come one by one; of the latter so few that it takes a second."""
+    return [
+        Case(
+            "disk-space",
+            f"{size}{', one by one' if alone else ''}",
+            Kind.DISK_SPACE,
+            backend,
+            Workload(
+                record_bytes, records=SINGLE_RECORDS if alone else payload_bytes // record_bytes, keyed=alone
+            ),
+        )
+        for backend in backends
+        if backend.name == SCALED
+        for alone in (False, True)
+        for size, record_bytes in SIZES.items()
+    ]
+
+
+def _start_time(backends: Sequence[Backend], counts: Sequence[int]) -> list[Case]:
+    return [
+        Case("start-time", f"{count} partitions", Kind.START_TIME, backend, Workload(100, partitions=count))
+        for backend in backends
+        if backend.name == SCALED
+        for count in counts
     ]
 
 

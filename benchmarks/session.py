@@ -8,10 +8,12 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.commits import run_commits
+from benchmarks.disk_space import run_disk_space
 from benchmarks.lag import run_lag
 from benchmarks.plan import Case, Effort, Kind
 from benchmarks.rebalance import run_rebalance
 from benchmarks.runner import RunFailedError, Sample, run_latency, run_rest, run_throughput
+from benchmarks.start_time import run_start_time
 from benchmarks.stats import Summary
 from benchmarks.workload import Workload
 
@@ -26,6 +28,8 @@ RUNNERS: dict[Kind, Callable[..., Sample]] = {
     Kind.LAG: run_lag,
     Kind.REBALANCE: run_rebalance,
     Kind.COMMITS: run_commits,
+    Kind.DISK_SPACE: run_disk_space,
+    Kind.START_TIME: run_start_time,
 }
 
 
