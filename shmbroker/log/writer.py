@@ -198,8 +198,10 @@ class PartitionWriter:
 
     @property
     def largest_timestamp(self) -> int:
-        """Of the active segment's batches, NO_TIMESTAMP when there are none."""
-        return self._highest_time
+        """Of the active segment's batches; where they have none, the time of the last commit. Raises OSError."""
+        if self._highest_time >= 0:
+            return self._highest_time
+        return self._path(self.active_base).stat().st_mtime_ns // 1_000_000
 
     @property
     def is_full(self) -> bool:
@@ -410,7 +412,8 @@ class PartitionWriter:
             raise storage_error(path, "cannot begin a new segment", error) from error
         self._is_named = False
         self.rolls += 1
-        self.sealed.note_time(self.active_base, self._highest_time)
+        if self._highest_time >= 0:
+            self.sealed.note_time(self.active_base, self._highest_time)
         return self._open()
 
     def expire_producers(self, now_ms: int) -> int:

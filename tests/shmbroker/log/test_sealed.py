@@ -35,6 +35,12 @@ def test_after_a_restart_ages_are_read_from_the_files(log: Any, batch: Any) -> N
     assert log.writer.largest_timestamp == 6000
 
 
+def test_segments_without_timestamps_are_as_old_as_their_files(log: Any, batch: Any) -> None:
+    fill(log, batch, -1, -1)
+    for base, found in ((0, log.writer.sealed.largest_timestamp(0)), (1, log.writer.largest_timestamp)):
+        assert found == (log.folder / segment.file_name(base)).stat().st_mtime_ns // 1_000_000
+
+
 def test_an_age_that_was_read_is_not_read_again(log: Any, batch: Any) -> None:
     fill(log, batch, 7000, 5000)
     log.reopen()
