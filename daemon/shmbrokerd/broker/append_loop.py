@@ -199,10 +199,10 @@ class AppendLoop:
             )
         if staged:
             self._count(staged, size)
-        if partition.log.opened:
-            self.tell_opened(slot, partition.log.opened)
             self._counters.add(SystemCounter.ROLLS, partition.take_rolls())
             self.space.use(size)
+        if partition.log.opened:
+            self.tell_opened(slot, partition.log.opened)
         return answers + self._hold_for_flush(partition, staged)
 
     # --- transactions --------------------------------------------------------------------------------------

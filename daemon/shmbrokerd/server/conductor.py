@@ -286,10 +286,11 @@ class Conductor:
                 raise BrokerError(
                     ErrorCode.UNKNOWN_TOPIC_OR_PART, f"topic '{item.topic}' has no partition {item.partition}"
                 )
-            if self.settings.topic_value(item.topic, "cleanup.policy") == "compact":
+            policy = str(self.settings.topic_value(item.topic, "cleanup.policy"))
+            if "delete" not in policy:
                 raise BrokerError(
                     ErrorCode.POLICY_VIOLATION,
-                    f"records of topic '{item.topic}' cannot be deleted: its cleanup.policy is compact",
+                    f"records of topic '{item.topic}' cannot be deleted: its cleanup.policy is '{policy}'",
                 )
             log_start = await self._logs.advance_log_start(row, item.offset)
         except BrokerError as error:

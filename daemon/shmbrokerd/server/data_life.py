@@ -4,7 +4,6 @@ the groups of ``retention.groups`` have read."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -71,8 +70,13 @@ class DataLife:
         storage = self.storage()
         if storage != self._configured:
             self._configured = storage
-            with contextlib.suppress(BrokerGoneError):
+            try:
                 await self._supervisor.request(storage)
+            except (BrokerError, BrokerGoneError) as error:
+                self._configured = (
+                    None  # what is stored is in force: the next change, or start, tells the broker
+                )
+                log.warning("settings of data life: %s", error or "the broker process died")
 
     def partition_configured(self, slot: int, config: LogConfig) -> None:
         """The broker has the partition open with these settings, and knows nothing of groups yet."""

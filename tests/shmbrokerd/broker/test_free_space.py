@@ -126,6 +126,16 @@ def test_records_are_refused_below_the_limit_and_taken_above_it(bench: Any, tmp_
     assert bench.values() == [b"b"]
 
 
+def test_what_is_appended_counts(bench: Any, disk: Disk) -> None:
+    producer, disk.free = bench.producer(1 << 22), 1 << 20
+    bench.loop.space.watch("/logs", 1)
+    asked = disk.asked
+    for _ in range(7):
+        producer.send([bytes(100_000)])
+        bench.work()
+    assert disk.asked == asked + 1
+
+
 def test_the_room_is_looked_at_before_a_roll(bench: Any, disk: Disk) -> None:
     producer, disk.free = bench.producer(), 1 << 40
     bench.loop.space.watch("/logs", 1 << 30)

@@ -87,6 +87,11 @@ def test_new_settings_count_at_once(bench: Any, fill: Any, make_config: Any) -> 
     wait_removed(bench)
 
 
+def test_rolls_are_counted(bench: Any, fill: Any) -> None:
+    fill(0, 0, 0)
+    assert bench.counters.read(SystemCounter.ROLLS) == 2
+
+
 def test_the_size_in_the_table_is_that_of_what_is_left(bench: Any, fill: Any, make_config: Any) -> None:
     fill(0, 0, 0)
     reconfigure(bench, make_config, retention_bytes=1)
