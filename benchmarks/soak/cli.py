@@ -123,7 +123,7 @@ def _watch(
 def _line(sample: Sample) -> str:
     return (
         f"{sample.seconds:8.1f} s  {sample.rolls:7d} rolls  {sample.deleted_segments:7d} deleted"
-        f"  {sample.disk_mb:7.1f} MB on disk  {sample.daemon_pss_mb:6.1f} MB of memory"
+        f"  {sample.disk_mb:7.1f} MB on disk  {sample.daemon_uss_mb:6.1f} MB of memory"
         f"  {sample.daemon_descriptors:4d} descriptors  {sample.reader_slots} reader slots"
     )
 

@@ -11,7 +11,7 @@ PANELS = {
     "rolls and deleted segments": ("rolls", "deleted_segments"),
     "disk, MB": ("disk_mb",),
     "files": ("files",),
-    "memory (PSS), MB": ("daemon_pss_mb", "client_pss_mb"),
+    "memory of their own, MB": ("daemon_uss_mb", "client_uss_mb"),
     "descriptors": ("daemon_descriptors", "client_descriptors"),
     "reader slots, names in /dev/shm": ("reader_slots", "shm_entries"),
 }

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import lmdb
 import psutil
 
-from benchmarks.usage import MIB, memory
+from benchmarks.usage import MIB
 
 SHM = Path("/dev/shm")
 
@@ -25,9 +25,10 @@ class Sample(NamedTuple):
     disk_mb: float
     files: int
     daemon_descriptors: int
-    daemon_pss_mb: float
+    daemon_uss_mb: float
+    """Memory that no other process shares: what others do does not show in it."""
     client_descriptors: int
-    client_pss_mb: float
+    client_uss_mb: float
     reader_slots: int
     """In use in the active segments' lock files: only the broker opens them, and never for long."""
     shm_entries: int
@@ -40,9 +41,9 @@ FLAT = {
     "disk_mb": (0.5, 16.0),
     "files": (0.5, 20.0),
     "daemon_descriptors": (0.1, 8.0),
-    "daemon_pss_mb": (0.25, 16.0),
+    "daemon_uss_mb": (0.25, 16.0),
     "client_descriptors": (0.1, 8.0),
-    "client_pss_mb": (0.25, 32.0),
+    "client_uss_mb": (0.25, 32.0),
     "reader_slots": (0.0, 4.0),
     "shm_entries": (0.0, 0.0),
 }
@@ -63,9 +64,9 @@ def take(
         disk_mb=sum(_size(path) for path in files) / MIB,
         files=len(files),
         daemon_descriptors=sum(process.num_fds() for process in daemons),
-        daemon_pss_mb=memory(daemons).pss / MIB,
+        daemon_uss_mb=_private_mb(daemons),
         client_descriptors=own.num_fds(),
-        client_pss_mb=memory([own]).pss / MIB,
+        client_uss_mb=_private_mb([own]),
         reader_slots=sum(_reader_slots(folder) for folder in logs.iterdir() if folder.is_dir()),
         shm_entries=sum("shmbroker" in entry.name for entry in SHM.iterdir()) if SHM.is_dir() else 0,
         shm_used_mb=_used_mb(SHM),
@@ -121,6 +122,10 @@ def _reader_slots(folder: Path) -> int:
             return max(0, len(str(environment.readers()).strip().splitlines()) - 1)
     except (IndexError, lmdb.Error):
         return 0  # rolled and deleted meanwhile
+
+
+def _private_mb(processes: Iterable[psutil.Process]) -> float:
+    return sum(float(process.memory_full_info().uss) for process in processes) / MIB
 
 
 def _used_mb(path: Path) -> float:
