@@ -17,6 +17,7 @@ SCALED, SCALED_BATCHES = "shmbroker-acks1", "shmbroker-batch-acks1"
 CLIENT_RECORDS = 100_000
 """At least so many for each producer while the number of clients grows: what a process does once, such as touching its memory
 for the first time, would pass for what records cost."""
+SINGLE_RECORDS = 5000
 CLIENT_PARTITIONS = 32
 """Constant while the number of clients grows, so that only the clients change."""
 
@@ -31,6 +32,8 @@ class Kind(StrEnum):
     ISOLATION = "isolation"
     COMPACTION = "compaction"
     TRANSACTIONS = "transactions"
+    DISK_SPACE = "disk-space"
+    START_TIME = "start-time"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,10 @@ class Effort:
     """Records."""
     transactions: Sequence[tuple[int, int]]
     """Records in each, and partitions."""
+    payload_bytes: int
+    """Of the log whose size is looked at."""
+    starts: Sequence[int]
+    """Partitions of a daemon whose start is timed."""
 
 
 FULL = Effort(
@@ -88,6 +95,8 @@ FULL = Effort(
     isolation_records=1_000_000,
     compaction=2_000_000,
     transactions=tuple((records, partitions) for records in (1, 10, 1000) for partitions in (1, 4, 16)),
+    payload_bytes=64 << 20,
+    starts=(1, 100, 1000),
 )
 QUICK = Effort(
     repetitions=1,
@@ -102,6 +111,8 @@ QUICK = Effort(
     isolation_records=100_000,
     compaction=400_000,
     transactions=((10, 1), (1000, 16)),
+    payload_bytes=8 << 20,
+    starts=(100,),
 )
 
 
@@ -120,6 +131,8 @@ def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         *_isolation(backends, effort.isolation_records),
         *_compaction(backends, effort.compaction),
         *_transactions(backends, effort.transactions),
+        *_disk_space(backends, effort.payload_bytes),
+        *_start_time(backends, effort.starts),
         *_rest(backends),
     ]
 
@@ -268,6 +281,34 @@ def _transactions(backends: Sequence[Backend], counts: Sequence[tuple[int, int]]
         for backend in backends
         if backend.name == SCALED
         for records, partitions in counts
+    ]
+
+
+def _disk_space(backends: Sequence[Backend], payload_bytes: int) -> list[Case]:
+    """Records that travel together, and such that come one by one; of the latter so few that it takes a second."""
+    return [
+        Case(
+            "disk-space",
+            f"{size}{', one by one' if alone else ''}",
+            Kind.DISK_SPACE,
+            backend,
+            Workload(
+                record_bytes, records=SINGLE_RECORDS if alone else payload_bytes // record_bytes, keyed=alone
+            ),
+        )
+        for backend in backends
+        if backend.name == SCALED
+        for alone in (False, True)
+        for size, record_bytes in SIZES.items()
+    ]
+
+
+def _start_time(backends: Sequence[Backend], counts: Sequence[int]) -> list[Case]:
+    return [
+        Case("start-time", f"{count} partitions", Kind.START_TIME, backend, Workload(100, partitions=count))
+        for backend in backends
+        if backend.name == SCALED
+        for count in counts
     ]
 
 

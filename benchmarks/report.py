@@ -39,6 +39,10 @@ def table_of(results: Sequence[CaseResult]) -> Table:
         return _compaction_table(results)
     if kind is Kind.TRANSACTIONS:
         return _transactions_table(results)
+    if kind is Kind.DISK_SPACE:
+        return _disk_space_table(results)
+    if kind is Kind.START_TIME:
+        return _start_time_table(results)
     return _throughput_table(results)
 
 
@@ -224,7 +228,29 @@ def _transactions_table(results: Sequence[CaseResult]) -> Table:
     return _figures("transactions of one producer, one after the other", columns, results)
 
 
-def _figures(title: str, columns: dict[str, str], results: Sequence[CaseResult]) -> Table:
+def _disk_space_table(results: Sequence[CaseResult]) -> Table:
+    columns = {
+        "disk / payload": "disk_per_payload",
+        "file sizes / payload": "files_per_payload",
+        "disk bytes / record": "bytes_per_record",
+        "segments": "segments",
+    }
+    return _figures("bytes on the disk against bytes of records", columns, results, digits=2)
+
+
+def _start_time_table(results: Sequence[CaseResult]) -> Table:
+    columns = {
+        "ready ms": "start_ms",
+        "first ack ms": "first_ack_ms",
+        "ready after kill ms": "start_after_kill_ms",
+        "create ms": "create_ms",
+        "PSS MB": "pss_mb",
+        "descriptors": "descriptors",
+    }
+    return _figures("starting a daemon with a record in each partition", columns, results)
+
+
+def _figures(title: str, columns: dict[str, str], results: Sequence[CaseResult], *, digits: int = 1) -> Table:
     """The medians of the metrics that the columns name; the first of them is always there when a case did not fail."""
     table = _table(title, ("", "left"), *((name, "right") for name in columns))
     for result in results:
@@ -233,7 +259,8 @@ def _figures(title: str, columns: dict[str, str], results: Sequence[CaseResult])
             table.add_row(result.case.label, "[red]failed[/]")
             continue
         table.add_row(
-            result.case.label, *(NOTHING if each is None else f"{each.median:,.1f}" for each in figures)
+            result.case.label,
+            *(NOTHING if each is None else f"{each.median:,.{digits}f}" for each in figures),
         )
     return table
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from benchmarks.commits import run_commits
 from benchmarks.compaction import run_compaction
+from benchmarks.disk_space import run_disk_space
 from benchmarks.isolation import run_isolation
 from benchmarks.lag import run_lag
 from benchmarks.plan import Case, Effort, Kind
 from benchmarks.rebalance import run_rebalance
 from benchmarks.runner import RunFailedError, Sample, run_latency, run_rest, run_throughput
+from benchmarks.start_time import run_start_time
 from benchmarks.stats import Summary
 from benchmarks.transactions import run_transactions
 from benchmarks.workload import Workload
@@ -32,6 +34,8 @@ RUNNERS: dict[Kind, Callable[..., Sample]] = {
     Kind.ISOLATION: run_isolation,
     Kind.COMPACTION: run_compaction,
     Kind.TRANSACTIONS: run_transactions,
+    Kind.DISK_SPACE: run_disk_space,
+    Kind.START_TIME: run_start_time,
 }
 
 

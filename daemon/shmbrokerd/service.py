@@ -28,6 +28,7 @@ from shmbrokerd.record_times import RecordTimes
 from shmbrokerd.runtime_dir import RuntimeDir
 from shmbrokerd.server.cleaning import Cleaning
 from shmbrokerd.server.conductor import Conductor, Identity
+from shmbrokerd.server.data_life import DataLife
 from shmbrokerd.server.groups import Groups
 from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.listener import ConnectionLimits, Listener
@@ -67,8 +68,9 @@ class Service:
         self._supervisor = Supervisor(spawner, broker, config, self._notice)
         last_run = LastRunFile(data_dir.path)
         self._recovery = LogRecovery(last_run, config.number("num.recovery.threads.per.data.dir"))
+        self._life = DataLife(data_dir.logs_path, self._supervisor, self._settings, counters)
         self._logs = PartitionLogs(
-            table, data_dir, self._supervisor, self._settings, timeout_s, self._recovery
+            table, data_dir, self._supervisor, self._settings, timeout_s, self._recovery, self._life
         )
         self._cleaning = Cleaning(self._settings, self._logs, self._supervisor, runtime_dir.table_path)
         limits = RingLimits(
@@ -92,6 +94,7 @@ class Service:
             self._groups,
             self._transactions,
             self._lag,
+            self._life,
             spawner.doorbell_fd,
         )
         self._connection_limits = ConnectionLimits.from_config(config)
@@ -115,7 +118,8 @@ class Service:
         transacting = asyncio.create_task(self._transactions.run())
         watching = asyncio.create_task(self._lag.run())
         cleaning = asyncio.create_task(self._cleaning.run())
-        tasks = (supervising, serving, grouping, transacting, watching, cleaning)
+        letting_go = asyncio.create_task(self._life.run())
+        tasks = (supervising, serving, grouping, transacting, watching, cleaning, letting_go)
         await asyncio.wait((*tasks, stopping), return_when=asyncio.FIRST_COMPLETED)
         status = 0
         if not stop.is_set():

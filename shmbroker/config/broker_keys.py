@@ -7,6 +7,7 @@ from shmbroker.config.cleaner_keys import CLEANER_KEYS
 from shmbroker.config.group_keys import GROUP_KEYS
 from shmbroker.config.key import INT_MAX, ConfigKey, ValueType
 from shmbroker.config.lag_keys import LAG_KEYS
+from shmbroker.config.storage_keys import STORAGE_KEYS
 from shmbroker.config.topic_keys import MAX_MESSAGE_BYTES_LIMIT, TOPIC_KEYS
 from shmbroker.config.transaction_keys import TRANSACTION_KEYS
 
@@ -154,6 +155,7 @@ _OWN = [
         is_dynamic=True,
         reason="1 KiB of memory each, and 150 bytes that each new segment begins with.",
     ),
+    *STORAGE_KEYS,
     # --- storage --------------------------------------------------------------------------------------------
     ConfigKey(
         "metadata.max.bytes",

@@ -53,6 +53,8 @@ class ConfigKey(NamedTuple):
     key."""
     reason: str = ""
     """Why the number is what it is; every limit has one."""
+    may_be_empty: bool = False
+    """A list of choices may have none of them."""
 
     def parse(self, raw: object) -> Value:
         """Read a value as a config file, ``--set`` or a client gives it.
@@ -79,9 +81,8 @@ class ConfigKey(NamedTuple):
         """What values are allowed, for people."""
         if self.choices:
             joined = ", ".join(self.choices)
-            return (
-                f"a comma-separated list of {joined}" if self.type is ValueType.LIST else f"one of {joined}"
-            )
+            many = f"a comma-separated list of {joined}" + (", or nothing" if self.may_be_empty else "")
+            return many if self.type is ValueType.LIST else f"one of {joined}"
         if self.type is ValueType.BOOLEAN:
             return "true or false"
         if self.minimum is None and self.maximum is None:
@@ -103,6 +104,8 @@ class ConfigKey(NamedTuple):
         if not isinstance(raw, str):
             raise self._refuse(raw)
         text = raw.strip()
+        if not text and self.may_be_empty:
+            return text
         words = text.split(",") if self.type is ValueType.LIST else [text]
         if self.choices and not all(word.strip() in self.choices for word in words):
             raise self._refuse(raw)

@@ -83,8 +83,23 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             yield f"{prefix}{name}", value
 
 
+def check_lags(min_name: str, min_lag_ms: int, max_name: str, max_lag_ms: int) -> None:
+    """Refuse a record that must be compacted before it may be, as Kafka does.
+
+    Raises:
+        BrokerError: INVALID_CONFIG.
+    """
+    if min_lag_ms > max_lag_ms:
+        raise BrokerError(
+            ErrorCode.INVALID_CONFIG,
+            f"Invalid value {min_lag_ms} for configuration {min_name}: must be at most {max_lag_ms}, the value of {max_name}",
+        )
+
+
 def _check_together(config: StaticConfig) -> None:
     parse_http_listen(str(config.value("http.listen")))
+    names = "log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"
+    check_lags(names[0], config.number(names[0]), names[1], config.number(names[1]))
     ring, largest = config.number("session.ring.bytes"), config.number("session.ring.max.bytes")
     if ring > largest:
         raise BrokerError(

@@ -31,11 +31,24 @@ def _key(
     choices: tuple[str, ...] = (),
     standing: Standing = Standing.HONOURED,
     reason: str = "",
+    may_be_empty: bool = False,
 ) -> ConfigKey:
     if maximum is None and minimum is not None:
         maximum = INT_MAX if type is _INT else LONG_MAX if type is _LONG else None
     return ConfigKey(
-        name, type, default, doc, unit, minimum, maximum, choices, True, standing, synonym, reason
+        name,
+        type,
+        default,
+        doc,
+        unit,
+        minimum,
+        maximum,
+        choices,
+        True,
+        standing,
+        synonym,
+        reason,
+        may_be_empty,
     )
 
 
@@ -67,9 +80,11 @@ _TABLE = [
         "log.roll.ms",
         _LONG,
         7 * _DAY_MS,
-        "A segment whose first record is older than this is sealed at the next append.",
+        "A segment is sealed by the first append whose timestamp is later than that of its first batch by more than"
+        " this.",
         unit="ms",
         minimum=1,
+        reason="Kafka's default, as long as retention.ms: a slow topic is a segment a week.",
     ),
     _key(
         "index.interval.bytes",
@@ -132,34 +147,34 @@ _TABLE = [
         unit="ms",
         minimum=0,
     ),
-    # --- checked and kept, nothing acts on them yet ---------------------------------------------------------
+    # --- how long data lives --------------------------------------------------------------------------------
     _key(
         "cleanup.policy",
         "log.cleanup.policy",
         _LIST,
         "delete",
-        "What becomes of old segments.",
+        "What becomes of old segments: deleted by retention.ms and retention.bytes, compacted, or both; nothing keeps"
+        " them.",
         choices=("delete", "compact"),
+        may_be_empty=True,
     ),
     _key(
         "retention.ms",
         "log.retention.ms",
         _LONG,
         7 * _DAY_MS,
-        "Age after which records may be deleted; -1 keeps them.",
+        "A segment all of whose records are older than this is deleted, the oldest first; -1 keeps them.",
         unit="ms",
         minimum=-1,
-        standing=_RECORDED,
     ),
     _key(
         "retention.bytes",
         "log.retention.bytes",
         _LONG,
         -1,
-        "Size of a partition above which old segments may be deleted; -1 is no limit.",
+        "The oldest segments are deleted while the partition without them has this size still; -1 is no limit.",
         unit="bytes",
         minimum=-1,
-        standing=_RECORDED,
     ),
     _key(
         "retention.groups",
@@ -169,7 +184,6 @@ _TABLE = [
         "Groups that retention waits for: what retention.ms and retention.bytes would delete is kept until each"
         " of these consumer groups has committed past it, up to retention.groups.max.bytes and"
         " retention.groups.max.ms.",
-        standing=_RECORDED,
     ),
     _key(
         "retention.groups.max.bytes",
@@ -179,7 +193,6 @@ _TABLE = [
         "Size of a partition above which retention stops waiting for retention.groups; -1 is no limit.",
         unit="bytes",
         minimum=-1,
-        standing=_RECORDED,
         reason="Ten segments of the default size: a group that is gone for good does not fill the disk.",
     ),
     _key(
@@ -190,7 +203,6 @@ _TABLE = [
         "Age of records above which retention stops waiting for retention.groups; -1 is no limit.",
         unit="ms",
         minimum=-1,
-        standing=_RECORDED,
     ),
     _key(
         "delete.retention.ms",
@@ -233,7 +245,7 @@ _TABLE = [
         "log.segment.delete.delay.ms",
         _LONG,
         60_000,
-        "Wait before a deleted segment's file goes. Readers keep what they have mapped in any case.",
+        "Wait before a deleted segment's file goes. Here it goes at once: readers keep what they have open.",
         unit="ms",
         minimum=0,
         standing=_RECORDED,
@@ -243,29 +255,26 @@ _TABLE = [
         "log.flush.interval.messages",
         _LONG,
         LONG_MAX,
-        "Records between forced flushes; acks=all flushes by itself.",
+        "So many records after the last flush of a partition, it is flushed, acks=all or not.",
         minimum=1,
-        standing=_RECORDED,
     ),
     _key(
         "flush.ms",
         "log.flush.interval.ms",
         _LONG,
         LONG_MAX,
-        "Time between forced flushes; acks=all flushes by itself.",
+        "A record is flushed after so long at the latest, acks=all or not.",
         unit="ms",
         minimum=0,
-        standing=_RECORDED,
     ),
     _key(
         "segment.jitter.ms",
         "log.roll.jitter.ms",
         _LONG,
         0,
-        "Random part of segment.ms.",
+        "What segment.ms is shortened by, by another part of this for each segment: not all partitions roll at once.",
         unit="ms",
         minimum=0,
-        standing=_RECORDED,
     ),
     _key(
         "segment.index.bytes",

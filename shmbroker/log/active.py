@@ -17,10 +17,10 @@ import lmdb
 from shmbroker.log import segment
 from shmbroker.log.anchor import Anchor
 from shmbroker.log.leftovers import wipe_leftovers
-from shmbroker.log.pages import DamageError, PageReader, Value, read_at
+from shmbroker.log.pages import DamageError, PageReader
 from shmbroker.log.segment import KEY
+from shmbroker.log.times import header_bytes, some_values
 from shmbroker.log.verification import check_writable
-from shmbroker.records.layout import HEADER_BYTES
 
 MAP_SLACK_BYTES = 64 * 1024 * 1024
 """Room in a segment's map beyond ``segment.bytes`` for B-tree pages and the commit that crosses the limit."""
@@ -77,22 +77,17 @@ class ActiveSegment:
     def rows(self, table: bytes) -> dict[bytes, bytes]:
         """A small table as the last commit left it."""
         rows = self._pages.read(lambda pages: list(pages.entries(table, b"")))
-        return {key: self._bytes_of(value) for key, value in rows}
+        return {key: header_bytes(self._fd, value) for key, value in rows}
 
     def last(self, table: bytes) -> tuple[bytes, bytes] | None:
         """(key, first bytes of the value) of the highest key."""
         entry = self._pages.read(lambda pages: pages.last_below(table, None))
-        return None if entry is None else (entry[0], self._bytes_of(entry[1]))
+        return None if entry is None else (entry[0], header_bytes(self._fd, entry[1]))
 
     def batch_headers(self, start: int, max_bytes: int) -> list[bytes]:
         """Headers of the batches that end at ``start`` or later, until they are ``max_bytes`` long together."""
-        values = self._pages.read(lambda pages: _some_values(pages, KEY.pack(start), max_bytes))
-        return [self._bytes_of(value) for value in values]
-
-    def _bytes_of(self, value: Value) -> bytes:
-        if isinstance(value, bytes):
-            return value
-        return read_at(self._fd, min(HEADER_BYTES, value.size), value.position)
+        values = self._pages.read(lambda pages: some_values(pages, KEY.pack(start), max_bytes))
+        return [header_bytes(self._fd, value) for value in values]
 
     # --- writing -------------------------------------------------------------------------------------------
 
@@ -156,17 +151,6 @@ def create_segment(
         raise
     finally:
         lock.unlink(missing_ok=True)
-
-
-def _some_values(pages: PageReader, start: bytes, max_bytes: int) -> list[Value]:
-    values: list[Value] = []
-    size = 0
-    for _, value in pages.entries(segment.LOG, start):
-        values.append(value)
-        size += len(value) if isinstance(value, bytes) else value.size
-        if size >= max_bytes:
-            break
-    return values
 
 
 def _open_environment(path: Path, map_bytes: int) -> Any:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import struct
 import threading
 from collections.abc import Mapping, Sequence, Set
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,15 +21,16 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
 from shmbroker.log.aborted import pack_aborted
 from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, create_segment
+from shmbroker.log.pages import DamageError
 from shmbroker.log.producers import MAX_PRODUCERS, AbortedTransaction, OpenTransaction, ProducerStates
+from shmbroker.log.rolling import NEVER, RollRule
+from shmbroker.log.sealed import SealedSegments
 from shmbroker.log.segment import KEY, storage_error
 from shmbroker.log.swapping import Swap, swap_in, sweep, sync_folder
+from shmbroker.log.times import NO_TIMESTAMP, TIME_RESCAN_BYTES, timestamp_of
 from shmbroker.records.control import Marker, build_marker
 from shmbroker.records.layout import HEADER, Header, read_header, stamp
 
-TIME_RESCAN_BYTES = 1024 * 1024
-"""Batch bytes after the last entry of the time index that are looked at when a log is opened: those that waited for an
-entry. More than ``index.interval.bytes`` where that was lowered since."""
 LITTLE_ROOM_BYTES = 1024 * 1024
 """A failure on a file system with less room than this is told together with the room."""
 PRODUCER_EXPIRATION_MS = 86_400_000
@@ -70,6 +71,7 @@ class PartitionWriter:
         leader_epoch: stamped into every batch.
         producer_expiration_ms: producers that wrote nothing for so long are forgotten (``producer.id.expiration.ms``).
         max_producers: how many are remembered (``max.producers.per.partition``).
+        roll_rule: when a segment is old enough for a new one.
 
     Raises:
         BrokerError: KAFKA_STORAGE_ERROR when the folder or its newest segment cannot be opened or is damaged.
@@ -83,6 +85,7 @@ class PartitionWriter:
         leader_epoch: int,
         producer_expiration_ms: int = PRODUCER_EXPIRATION_MS,
         max_producers: int = MAX_PRODUCERS,
+        roll_rule: RollRule = NEVER,
     ) -> None:
         self.folder = folder
         self.segment_bytes = segment_bytes
@@ -90,7 +93,9 @@ class PartitionWriter:
         self.leader_epoch = leader_epoch
         self.producer_expiration_ms = producer_expiration_ms
         self.max_producers = max_producers
+        self._roll_rule = roll_rule
         self.rolls = 0
+        self.sealed = SealedSegments(folder)
         self.log_start = self.log_end = self.active_base = 0
         self.producers = ProducerStates()
         self.opened: list[OpenTransaction] = []
@@ -117,7 +122,7 @@ class PartitionWriter:
             try:
                 bases = self._list_segments()
                 self.active_base = bases[-1]
-                self._count_sealed()
+                self.sealed.load(bases[:-1])
                 active = ActiveSegment(self._path(self.active_base), self.segment_bytes)
                 try:
                     self._load(active, bases)
@@ -127,7 +132,7 @@ class PartitionWriter:
             except SEGMENT_ERRORS as error:
                 raise storage_error(self._path(self.active_base), "cannot open the log", error) from error
             self._active = active
-        self._unlink_below(self.log_start)
+        self.sealed.unlink_below(self.log_start, self.active_base)
         return active
 
     def _sweep(self) -> None:
@@ -154,7 +159,8 @@ class PartitionWriter:
         last = active.last(segment.LOG)
         self.log_end = KEY.unpack(last[0])[0] + 1 if last else self.active_base
         log_start = active.rows(segment.META).get(segment.META_LOG_START)
-        self.log_start = bases[0] if log_start is None else KEY.unpack(log_start)[0]
+        # Retention unlinks segments and writes nothing: then the log starts with the oldest that is left.
+        self.log_start = max(bases[0], 0 if log_start is None else KEY.unpack(log_start)[0])
         self.producers = self._states(active)
         self._first_open = self.producers.first_open
         self._load_times(active)
@@ -166,10 +172,12 @@ class PartitionWriter:
     def _load_times(self, active: ActiveSegment) -> None:
         """The time index, and the highest timestamp of the batches that wait for their entry in it."""
         newest = active.last(segment.TIMES)
-        self._indexed_time, start = -(1 << 63), self.active_base
+        self._indexed_time, start = NO_TIMESTAMP, self.active_base
         if newest is not None:
             self._indexed_time, start = segment.time_of(newest[0]), KEY.unpack(newest[1])[0] + 1
         self._highest_time, self._unindexed_bytes = self._indexed_time, 0
+        self._first_time: int | None = None
+        self._roll_after_ms = self._roll_rule.after_ms(self.active_base)
         for data in active.batch_headers(start, max(self.index_interval_bytes, TIME_RESCAN_BYTES)):
             header = Header._make((*HEADER.unpack_from(data)[:19], ()))
             self._note_time(header, header.append_time)
@@ -195,8 +203,19 @@ class PartitionWriter:
         """Bytes of all segments' files."""
         if self._active is not None:
             self._active_bytes = self._active.file_bytes
-        total: int = self._sealed_bytes + self._active_bytes
-        return total
+        return self.sealed.total_bytes + self._active_bytes
+
+    @property
+    def largest_timestamp(self) -> int:
+        """Of the active segment's batches; where they have none, the time of the last commit. Raises OSError."""
+        if self._highest_time >= 0:
+            return self._highest_time
+        return self._path(self.active_base).stat().st_mtime_ns // 1_000_000
+
+    @property
+    def is_full(self) -> bool:
+        """The next append begins a new segment, for the active one has reached ``segment.bytes``."""
+        return self._active is not None and self._active.file_bytes >= self.segment_bytes
 
     @property
     def last_stable(self) -> int:
@@ -224,7 +243,7 @@ class PartitionWriter:
         if now_ms < 0:
             now_ms = header.max_timestamp
         if not self._staged:
-            self._prepare(now_ms)
+            self._prepare(now_ms, header.max_timestamp if append_time < 0 else append_time)
         earlier = self.producers.check(header)
         if earlier is not None:
             return Position(earlier.base_offset, earlier.append_time, True)
@@ -242,7 +261,7 @@ class PartitionWriter:
             BrokerError: as :meth:`ProducerStates.has_marker`; KAFKA_STORAGE_ERROR as :meth:`stage`.
         """
         if not self._staged:
-            self._prepare(now_ms)
+            self._prepare(now_ms, now_ms)
         if self.producers.has_marker(marker):
             return False
         batch, offset = build_marker(marker, now_ms), self._next_offset
@@ -259,13 +278,25 @@ class PartitionWriter:
             header = item.header
             self.opened.append(OpenTransaction(header.producer_id, header.producer_epoch, item.base_offset))
 
-    def _prepare(self, now_ms: int) -> None:
-        """Make ready for the first batch of a commit."""
+    def _prepare(self, now_ms: int, timestamp: int) -> None:
+        """Make ready for the first batch of a commit, which is stamped ``timestamp``."""
         active = self._active or self._open()
-        if active.file_bytes >= self.segment_bytes and self.log_end > self.active_base:
+        if self.log_end > self.active_base and (
+            active.file_bytes >= self.segment_bytes
+            or timestamp - self._first_timestamp(active) > self._roll_after_ms
+        ):
             self._roll(active, now_ms)
         self.opened = []
         self._next_offset = self.log_end
+
+    def _first_timestamp(self, active: ActiveSegment) -> int:
+        """Of the active segment's first batch: its age is counted from there."""
+        if self._first_time is None:
+            try:
+                self._first_time = timestamp_of(active.batch_headers(self.active_base, 1)[0])
+            except (DamageError, OSError, IndexError, struct.error) as error:
+                raise storage_error(self._path(self.active_base), "first batch", error) from error
+        return self._first_time
 
     def commit(self) -> int:
         """Append all staged batches in one transaction; all of them are in the log, or none. Returns their bytes.
@@ -356,6 +387,20 @@ class PartitionWriter:
 
     # --- segments ------------------------------------------------------------------------------------------
 
+    def set_roll_rule(self, rule: RollRule) -> None:
+        """For the active segment too."""
+        self._roll_rule, self._roll_after_ms = rule, rule.after_ms(self.active_base)
+
+    def roll(self, now_ms: int) -> None:
+        """Seal the active segment though it is neither full nor old; nothing may be staged. An empty one stays.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR, as :meth:`stage`.
+        """
+        active = self._active or self._open()
+        if self.log_end > self.active_base:
+            self._roll(active, now_ms)
+
     def _roll(self, active: ActiveSegment, now_ms: int) -> ActiveSegment:
         """Flush and seal the active segment and begin a new one that starts with a copy of the producers' state.
 
@@ -376,6 +421,8 @@ class PartitionWriter:
             raise storage_error(path, "cannot begin a new segment", error) from error
         self._is_named = False
         self.rolls += 1
+        if self._highest_time >= 0:
+            self.sealed.note_time(self.active_base, self._highest_time)
         return self._open()
 
     def expire_producers(self, now_ms: int) -> int:
@@ -403,19 +450,16 @@ class PartitionWriter:
             self._recover()
             raise failure from error
         self.log_start = offset
-        self._unlink_below(offset)
+        self.sealed.unlink_below(offset, self.active_base)
 
-    def _unlink_below(self, offset: int) -> None:
-        """Unlink segments that lie wholly below ``offset``, never the active one. What fails is tried at the next open."""
-        with contextlib.suppress(OSError):
-            for base, following in pairwise(segment.list_base_offsets(self.folder)):
-                if following > offset:
-                    break
-                path = self._path(base)
-                size = path.stat().st_size
-                path.unlink()
-                self._sealed_bytes -= size
-                Path(f"{path}-lock").unlink(missing_ok=True)
+    def raise_log_start(self, base_offset: int) -> None:
+        """Begin the log with the segment ``base_offset``. :meth:`set_aside` makes that last: a log starts with its oldest
+        segment."""
+        self.log_start = max(self.log_start, base_offset)
+
+    def set_aside(self, trash: Path) -> list[Path]:
+        """Take the segments below the log start out of the log; see :meth:`SealedSegments.set_aside`."""
+        return self.sealed.set_aside(self.log_start, self.active_base, trash)
 
     def replace_segments(self, swap: Swap) -> None:
         """Put a compacted segment in the place of sealed ones.
@@ -436,11 +480,10 @@ class PartitionWriter:
             path = self._path(swap.base)
             raise storage_error(path, "cannot swap in a compacted segment", error) from error
         finally:
-            self._count_sealed()
-
-    def _count_sealed(self) -> None:
-        bases = segment.list_base_offsets(self.folder)
-        self._sealed_bytes = sum(self._path(base).stat().st_size for base in bases if base < self.active_base)
+            for base in replaced:
+                self.sealed.forget(base)
+            bases = segment.list_base_offsets(self.folder)
+            self.sealed.load([base for base in bases if base < self.active_base])
 
     # --- durability ----------------------------------------------------------------------------------------
 

@@ -54,6 +54,9 @@ class SystemCounter(enum.IntEnum):
     SLEEPS = 9, "broker sleeps"
     ROLLS = 10, "segments rolled"
     STORAGE_ERRORS = 11, "storage errors"
+    RETENTION_SEGMENTS = 12, "segments deleted by retention"
+    RETENTION_OVERRUNS = 13, "segments deleted that retention.groups had not read"
+    SPACE_REFUSALS = 14, "times that the disk had less than log.min.free.bytes"
 
 
 class SessionCounters(NamedTuple):

@@ -11,7 +11,13 @@ from systemkit.records import Reports, produce_numbers, read_numbers
 from systemkit.small_disk import SmallDisk
 from systemkit.waiting import wait_for
 
-from shmclient.admin import NewTopic
+from shmclient.admin import (
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.testing import EmbeddedBroker
 from shmclient.types import TopicPartition
@@ -22,6 +28,7 @@ pytestmark = [
 ]
 
 DISK_BYTES = 24 * 1024 * 1024
+SMALLER = ConfigEntry("retention.bytes", str(2 << 20), incremental_operation=AlterConfigOpType.SET)
 IN_TIME = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError.KAFKA_STORAGE_ERROR})
 
 
@@ -34,8 +41,9 @@ def disk(tmp_path: Path, nothing_left_behind: None) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def full(disk: SmallDisk, start_broker: Any) -> EmbeddedBroker:
-    """A broker on the small disk, which is not full yet."""
-    return start_broker(data_dir=disk.path / "data", config={"log.segment.bytes": 4 * 1024 * 1024})
+    """A broker on the small disk, which is not full yet, and that does not stop before it is."""
+    config = {"log.segment.bytes": 4 * 1024 * 1024, "log.min.free.bytes": 0}
+    return start_broker(data_dir=disk.path / "data", config=config)
 
 
 def fill_by_producing(producer: Any, topic: str, first: int, reports: Reports) -> int:
@@ -86,6 +94,27 @@ def test_writers_hear_of_it_readers_go_on_and_all_works_again_with_room(
     make_admin(full).create_topics([NewTopic("new", 1)])["new"].result(10)
     assert full.is_running
     assert full.log.count("broker process up") == 1
+
+
+def test_a_broker_stops_before_the_disk_is_full_and_goes_on_when_retention_has_made_room(
+    disk: SmallDisk, start_broker: Any, make_producer: Any, make_consumer: Any, make_admin: Any
+) -> None:
+    limit = 8 * 1024 * 1024
+    broker = start_broker(
+        data_dir=disk.path / "data", config={"log.segment.bytes": 1 << 20, "log.min.free.bytes": limit}
+    )
+    producer, reports = make_producer(broker, {"delivery.timeout.ms": 700}), Reports()
+    number = fill_by_producing(producer, "t", 0, reports)
+    assert limit * 3 // 4 < disk.free_bytes() < limit
+    assert broker.log.count("ERROR") == 1, broker.log
+    # Committed offsets and the settings of topics find room.
+    consumer = make_consumer(broker, "t")
+    read_numbers(consumer, 1)
+    consumer.commit(asynchronous=False)
+    (resource,) = [ConfigResource(ResourceType.TOPIC, "t", incremental_configs=[SMALLER])]
+    make_admin(broker).incremental_alter_configs([resource])[resource].result(10)
+    retry_until_delivered(producer, number, reports)
+    assert disk.free_bytes() > limit
 
 
 def read_up_to_end(consumer: Any) -> list[int]:

@@ -59,6 +59,8 @@ def _daemon(target: Target) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "broker_pids": reply.broker_pids,
         "uptime_s": round(time.time() - reply.started_at_ms / 1000, 1),
         "memory_bytes": sum(map(_memory_bytes, (reply.daemon_pid, *reply.broker_pids))),
+        "disk_free_bytes": reply.free_bytes,
+        "alarms": reply.alarms,
     }
     sessions = [
         {
@@ -90,5 +92,5 @@ def _memory_bytes(pid: int) -> int:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or "-"
     return "-" if value is None else str(value)

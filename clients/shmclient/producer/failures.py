@@ -30,6 +30,11 @@ def explain(batch: ProducerBatch, code: int) -> KafkaError:
     where = f"{partition.topic.name} [{partition.number}]"
     if code == ErrorCode.MSG_SIZE_TOO_LARGE:
         detail = f"batch of {sum(map(len, batch.body))} bytes for {where}, max.message.bytes of the topic"
+    elif code == ErrorCode.KAFKA_STORAGE_ERROR:
+        detail = (
+            f"batch of {batch.count} records for {where}; the daemon's log says why, `shmbroker status` whether the disk"
+            " is short of room (log.min.free.bytes)"
+        )
     else:
         detail = f"batch of {batch.count} records for {where}"
     return KafkaError(code, f"{error_text(code)}: {detail}")

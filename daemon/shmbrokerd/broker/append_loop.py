@@ -19,7 +19,9 @@ from shmbroker.shm.completions import Completion
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.ring import Frame
 from shmbroker.shm.wakeup import Fence
+from shmbrokerd.broker.flush_timers import FlushTimers
 from shmbrokerd.broker.flusher import Flusher, Listener
+from shmbrokerd.broker.free_space import FreeSpace
 from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.session import ConsumerSession, ProducerSession
 from shmbrokerd.logs import log
@@ -67,6 +69,8 @@ class AppendLoop:
         self._on_transaction_opened = on_transaction_opened
         self._expire_at = 0.0
         self.partitions: dict[int, LedPartition] = {}
+        self.space = FreeSpace()
+        self.flush_timers = FlushTimers(flusher, self.partitions)
         self._producers: dict[int, ProducerSession] = {}
         self._consumers: dict[int, ConsumerSession] = {}
         self._fence = Fence()
@@ -161,6 +165,8 @@ class AppendLoop:
             return self._refuse_all(frames, ErrorCode.UNKNOWN_TOPIC_OR_PART, f"slot {slot} is not open")
         if not partition.is_online:
             return self._refuse_all(frames, ErrorCode.KAFKA_STORAGE_ERROR, f"{partition} is offline")
+        if self.space.is_short or (partition.log.is_full and not self.space.look()):
+            return self._refuse_all(frames, ErrorCode.KAFKA_STORAGE_ERROR, self.space.reason)
         answers: Answers = []
         staged: list[Staged] = []
         for producer, frame in frames:
@@ -193,6 +199,8 @@ class AppendLoop:
             )
         if staged:
             self._count(staged, size)
+            self._counters.add(SystemCounter.ROLLS, partition.take_rolls())
+            self.space.use(size)
         if partition.log.opened:
             self.tell_opened(slot, partition.log.opened)
         return answers + self._hold_for_flush(partition, staged)
@@ -235,7 +243,10 @@ class AppendLoop:
         to_disk = partition.config.flush_on_ack
         held = [(p.session_id, c) for p, f, c, _ in staged if f.acks == ACKS_ALL and to_disk]
         if held or partition.log.is_flush_due:
+            partition.unflushed = 0
             self._flusher.request(partition.slot, partition.log.flush, held)
+        elif staged:
+            self.flush_timers.appended(partition, sum(s.records for s in staged))
         return [(p.session_id, c) for p, f, c, _ in staged if f.acks != ACKS_ALL or not to_disk]
 
     def _count(self, staged: list[Staged], size: int) -> None:

@@ -16,8 +16,10 @@ from shmbroker.protocol.messages import (
     BrokerAnswer,
     BrokerReply,
     ClosePartition,
+    ConfigureStorage,
     DescribeLogProducers,
     DetachSession,
+    HoldRetention,
     LogProducersReply,
     OpenPartition,
     ReconfigurePartition,
@@ -30,6 +32,7 @@ from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.marker_order import MarkerOrder
 from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.session import open_session
+from shmbrokerd.broker.upkeep import Upkeep
 from shmbrokerd.logs import log
 
 _REQUESTED_WRONG = frozenset({ErrorCode.OFFSET_OUT_OF_RANGE, ErrorCode.INVALID_REQUEST})
@@ -39,16 +42,19 @@ _REQUESTED_WRONG = frozenset({ErrorCode.OFFSET_OUT_OF_RANGE, ErrorCode.INVALID_R
 class Commands:
     """Carries commands out on an :class:`AppendLoop`, between two of its rounds."""
 
-    def __init__(self, loop: AppendLoop, table: PartitionTable) -> None:
+    def __init__(self, loop: AppendLoop, table: PartitionTable, upkeep: Upkeep) -> None:
         self._loop = loop
         self._table = table
+        self._upkeep = upkeep
         self.is_stopping = False
         self._handlers: dict[type, Callable[[Any, Sequence[int]], BrokerAnswer]] = {
+            ConfigureStorage: self._configure_storage,
             OpenPartition: self._open_partition,
             ReconfigurePartition: self._reconfigure_partition,
             ClosePartition: self._close_partition,
             AdvanceLogStart: self._advance_log_start,
             ReplaceSegments: self._replace_segments,
+            HoldRetention: self._hold_retention,
             AttachSession: self._attach_session,
             DetachSession: self._detach_session,
             DescribeLogProducers: self._describe_producers,
@@ -106,6 +112,15 @@ class Commands:
 
     def _reconfigure_partition(self, command: ReconfigurePartition, _fds: Sequence[int]) -> BrokerReply:
         self._partition(command.slot).reconfigure(command.config)
+        self._upkeep.reconfigured(command.slot)
+        return BrokerReply()
+
+    def _configure_storage(self, command: ConfigureStorage, _fds: Sequence[int]) -> BrokerReply:
+        self._upkeep.configure(command)
+        return BrokerReply()
+
+    def _hold_retention(self, command: HoldRetention, _fds: Sequence[int]) -> BrokerReply:
+        self._upkeep.hold(command)
         return BrokerReply()
 
     def _close_partition(self, command: ClosePartition, _fds: Sequence[int]) -> BrokerReply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.rolling import RollRule
 from shmbroker.log.swapping import Swap
 from shmbroker.log.writer import PartitionWriter, Position
 from shmbroker.protocol.messages import ActiveProducer, LogConfig
@@ -22,6 +23,7 @@ from shmbroker.records.layout import (
 from shmbroker.records.recompress import recompress
 from shmbroker.shm.ring import topic_tag
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
+from shmbrokerd.broker.retention import UNKNOWN, Hold
 
 
 class LedPartition:
@@ -48,8 +50,12 @@ class LedPartition:
         self.is_compacted = "compact" in config.cleanup_policy
         self.topic_tag = topic_tag(table.topic_id(slot))
         self._table = table
-        self._appended = 0
+        self._appended = self._rolls = 0
         self.is_online = True
+        self.hold: Hold | None = UNKNOWN if config.retention_groups else None
+        """What retention leaves to groups."""
+        self.unflushed = 0
+        """Records appended since a flush was asked for."""
         self.log = PartitionWriter(
             folder,
             config.segment_bytes,
@@ -57,15 +63,26 @@ class LedPartition:
             leader_epoch,
             config.producer_id_expiration_ms,
             config.max_producers,
+            self._roll_rule(),
         )
         self.publish()
 
     def __str__(self) -> str:
         return f"{self.topic} [{self.partition}]"
 
+    def _roll_rule(self) -> RollRule:
+        """Kafka's: a log that is compacted is rolled in time for ``max.compaction.lag.ms``, too."""
+        config, name = self.config, f"{self.topic}-{self.partition}"
+        is_compacted = "compact" in config.cleanup_policy
+        longest_ms = config.max_compaction_lag_ms if is_compacted else config.segment_ms
+        return RollRule(min(longest_ms, config.segment_ms), config.segment_jitter_ms, name)
+
     def reconfigure(self, config: LogConfig) -> None:
+        if config.retention_groups != self.config.retention_groups:
+            self.hold = UNKNOWN if config.retention_groups else None
         self.config = config
         self.is_compacted = "compact" in config.cleanup_policy
+        self.log.set_roll_rule(self._roll_rule())
         self.log.segment_bytes = config.segment_bytes
         self.log.index_interval_bytes = config.index_interval_bytes
         self.log.producer_expiration_ms = config.producer_id_expiration_ms
@@ -162,6 +179,11 @@ class LedPartition:
             for producer_id, row in self.log.producers.items()
         ]
 
+    def take_rolls(self) -> int:
+        """Segments begun since the last call."""
+        rolls, self._rolls = self.log.rolls - self._rolls, self.log.rolls
+        return rolls
+
     # --- what the table says -------------------------------------------------------------------------------
 
     def publish(self) -> None:
@@ -216,6 +238,20 @@ class LedPartition:
             )
         try:
             self.log.replace_segments(swap)
+        finally:
+            self.publish()
+
+    def retire(self, base_offset: int, trash: Path) -> list[Path]:
+        """Let the log begin with the segment ``base_offset``; returns the files to unlink, under names that begin as ``trash``.
+        Who reads in them goes on; who comes later is told first that they are gone.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR.
+        """
+        self.log.raise_log_start(base_offset)
+        self.publish()
+        try:
+            return self.log.set_aside(trash)
         finally:
             self.publish()
 

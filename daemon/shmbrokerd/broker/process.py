@@ -29,6 +29,7 @@ from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.commands import Commands
 from shmbrokerd.broker.flusher import FLUSH_THREADS, Flusher
 from shmbrokerd.broker.partition import LedPartition
+from shmbrokerd.broker.upkeep import Upkeep
 from shmbrokerd.logs import log
 
 SLEEP_S = 1.0
@@ -54,7 +55,8 @@ class BrokerProcess:
             on_partition_fault=lambda slot, reason: self._tell(-1, PartitionFaulted(slot, reason)),
             on_transaction_opened=lambda slot, opened: self._tell(-1, TransactionOpened(slot, *opened)),
         )
-        self._commands = Commands(self._loop, table)
+        self._upkeep = Upkeep(self._loop, self._counters)
+        self._commands = Commands(self._loop, table, self._upkeep)
         self._sleeper = Sleeper(table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno())
 
     def run(self) -> int:
@@ -65,6 +67,7 @@ class BrokerProcess:
                 work = self._run_commands()
                 work += self._loop.do_work()
                 self._loop.expire_producers(time.monotonic())
+                work += self._upkeep.do_work()
                 if not work:
                     self._sleep()
         except ChannelClosedError:
@@ -87,7 +90,7 @@ class BrokerProcess:
 
     def _sleep(self) -> None:
         self._counters.add(SystemCounter.SLEEPS)
-        self._sleeper.sleep_unless(self._loop.has_work, SLEEP_S)
+        self._sleeper.sleep_unless(self._loop.has_work, self._upkeep.pause_s(SLEEP_S))
         if self._sleeper.was_rung:
             spin_until(self._loop.has_work)
 
@@ -105,6 +108,7 @@ class BrokerProcess:
     def _shut_down(self) -> None:
         """Finish flushes that run, close the logs. All that was committed is in the page cache already."""
         self._flusher.stop()
+        self._upkeep.stop()
         for partition in self._loop.partitions.values():
             partition.close(delete=False)
         self._channel.close()

@@ -18,6 +18,7 @@ from shmbroker.protocol.messages import (
     Outcome,
     OutcomesReply,
 )
+from shmbrokerd.controller.config_checks import check_settings
 from shmbrokerd.metadata.decision import Decision, Effect, Reconfigure
 from shmbrokerd.metadata.records import ConfigRow, Drop, Put, Record
 from shmbrokerd.metadata.settings import ALL_BROKERS, BROKER, TOPIC, Layer, Settings
@@ -138,6 +139,7 @@ def _alter_resource(settings: Settings, alteration: ConfigAlteration, *, replace
             new.pop(key.name, None)
         else:
             new[key.name] = value
+    check_settings(settings, resource.resource_type, resource.name, old, new)
     return config_records(resource.resource_type, resource.name, old, new)
 
 

@@ -22,6 +22,7 @@ from shmbroker.protocol.messages import (
     PartitionInfo,
     TopicInfo,
 )
+from shmbrokerd.controller.config_checks import check_topic_settings
 from shmbrokerd.controller.configs import config_records
 from shmbrokerd.metadata import pending_offsets
 from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog
@@ -105,6 +106,7 @@ def _new_topic(
 ) -> list[Record]:
     _check_new_name(settings.state, spec.name, created)
     configs = _checked_configs(spec)
+    check_topic_settings(settings, spec.name, configs, list(configs))
     count = _partition_count(settings, spec)
     taken = slots.take(count, spec.name)
     rows: list[Record] = [Put(TopicRow(spec.name, circumstances.new_topic_id(), circumstances.now_ms))]

@@ -21,6 +21,7 @@ from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog, Re
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.server.client import Client
+from shmbrokerd.server.data_life import DataLife
 from shmbrokerd.server.groups import Groups
 from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.partition_logs import PartitionLogs
@@ -58,6 +59,7 @@ class Conductor:
         groups: Groups,
         transactions: Transactions,
         lag: LagMonitor,
+        life: DataLife,
         doorbell_fd: int,
     ) -> None:
         self._config = config
@@ -69,6 +71,7 @@ class Conductor:
         self._groups = groups
         self._transactions = transactions
         self._lag = lag
+        self._life = life
         self._doorbell_fd = doorbell_fd
         self.clients: set[Client] = set()
 
@@ -178,7 +181,9 @@ class Conductor:
             case m.DeleteRecords():
                 return Answer(await self._delete_records(body))
             case m.AlterConfigs():
-                return Answer(await self._carry_out(configs.alter_configs(self.settings, body)))
+                reply = await self._carry_out(configs.alter_configs(self.settings, body))
+                await self._life.reconfigure()
+                return Answer(reply)
             case m.JoinGroup() | m.ReleasePartitions() | m.LeaveGroup():
                 return Answer(await self._groups.handle(client, body))
             case m.CommitOffsets():
@@ -281,10 +286,11 @@ class Conductor:
                 raise BrokerError(
                     ErrorCode.UNKNOWN_TOPIC_OR_PART, f"topic '{item.topic}' has no partition {item.partition}"
                 )
-            if self.settings.topic_value(item.topic, "cleanup.policy") == "compact":
+            policy = str(self.settings.topic_value(item.topic, "cleanup.policy"))
+            if "delete" not in policy:
                 raise BrokerError(
                     ErrorCode.POLICY_VIOLATION,
-                    f"records of topic '{item.topic}' cannot be deleted: its cleanup.policy is compact",
+                    f"records of topic '{item.topic}' cannot be deleted: its cleanup.policy is '{policy}'",
                 )
             log_start = await self._logs.advance_log_start(row, item.offset)
         except BrokerError as error:
@@ -363,6 +369,8 @@ class Conductor:
             topics=len(state.topics),
             partitions=len(state.slots),
             sessions=[_session_info(client) for client in self.clients],
+            free_bytes=self._life.free_bytes(),
+            alarms=self._life.alarms(),
         )
 
 

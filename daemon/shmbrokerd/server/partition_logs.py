@@ -27,6 +27,7 @@ from shmbrokerd.log_recovery import LogRecovery
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.server.data_life import DataLife
 from shmbrokerd.supervisor import Supervisor
 
 Order = Callable[[BrokerCommandBody], Awaitable[BrokerReply]]
@@ -51,6 +52,7 @@ class PartitionLogs:
         settings: Callable[[], Settings],
         timeout_s: float,
         recovery: LogRecovery,
+        life: DataLife,
     ) -> None:
         self._recovery = recovery
         self._table = table
@@ -58,6 +60,7 @@ class PartitionLogs:
         self._supervisor = supervisor
         self._settings = settings
         self._timeout_s = timeout_s
+        self._life = life
         self._trash_names = itertools.count()
         self._open: set[int] = set()
         self._opening: dict[int, asyncio.Future[None]] = {}
@@ -97,6 +100,7 @@ class PartitionLogs:
         async def order(body: BrokerCommandBody) -> BrokerReply:
             return await link.request(body, timeout_s=self._timeout_s)
 
+        await order(self._life.broker_started())
         opens = (self._open_once(order, row, configs[row.topic]) for row in rows)
         for row, result in zip(rows, await asyncio.gather(*opens, return_exceptions=True), strict=True):
             if isinstance(result, BrokerError):
@@ -119,8 +123,9 @@ class PartitionLogs:
         """Give a new partition its slot and open its log, over a restart of the broker if need be.
 
         Raises:
-            BrokerError: the broker's reason.
+            BrokerError: the broker's reason, or KAFKA_STORAGE_ERROR when the disk is short of room.
         """
+        self._life.check_room()
         deleting = self._deleting.get((row.topic, row.partition))
         config = self._settings().log_config(row.topic)
         with self._marked_opening(row.slot):
@@ -179,6 +184,7 @@ class PartitionLogs:
             config = self._settings().log_config(row.topic)
             with contextlib.suppress(BrokerGoneError):
                 await self._supervisor.request(ReconfigurePartition(row.slot, config))
+                self._life.partition_configured(row.slot, config)
 
     async def advance_log_start(self, row: PartitionRow, offset: int) -> int:
         """Delete records below ``offset`` and return the new log start.
@@ -258,6 +264,7 @@ class PartitionLogs:
             raise
         self.offline.pop(row.slot, None)
         self._open.add(row.slot)
+        self._life.partition_configured(row.slot, config)
 
     def _discard(self, path: Path) -> None:
         """Move a folder out of the way at once and remove it in the background."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from shmbroker.protocol.messages.base import Message
 
 
@@ -45,6 +47,10 @@ class DescribeDaemonReply(Message):
     topics: int
     partitions: int
     sessions: list[SessionInfo]
+    free_bytes: int = -1
+    """Room on the file system of the logs; -1: this daemon does not say."""
+    alarms: list[str] = msgspec.field(default_factory=list)
+    """What somebody ought to look at, for people."""
 
 
 class SetLogLevel(Message):

@@ -45,6 +45,16 @@ class LogConfig(msgspec.Struct, frozen=True):
     file_delete_delay_ms: int
 
 
+class ConfigureStorage(Message):
+    """The broker's own settings of data life; names are the broker config keys."""
+
+    directory: str
+    """Whose file system must have ``min_free_bytes``."""
+    min_free_bytes: int
+    retention_check_interval_ms: int
+    initial_task_delay_ms: int
+
+
 class OpenPartition(Message):
     """Open (or create) a partition's log and publish its figures in the table. Answered by PartitionOpened."""
 
@@ -84,6 +94,21 @@ class ReplaceSegments(Message):
     base: int
     until: int
     replaced: list[int]
+
+
+class RetentionHold(msgspec.Struct, array_like=True, frozen=True):
+    """What the groups of ``retention.groups`` need of ``slot``: everything from ``offset`` on, the lowest that one of them has
+    committed (0: it has committed nothing), and that group."""
+
+    slot: int
+    offset: int
+    group: str
+
+
+class HoldRetention(Message):
+    """Until this says what groups need of a partition, retention takes nothing that they might need."""
+
+    holds: list[RetentionHold]
 
 
 class AttachSession(Message):
@@ -179,11 +204,13 @@ class PartitionFaulted(Message):
 
 
 BrokerCommandBody = (
-    OpenPartition
+    ConfigureStorage
+    | OpenPartition
     | ReconfigurePartition
     | ClosePartition
     | AdvanceLogStart
     | ReplaceSegments
+    | HoldRetention
     | AttachSession
     | DetachSession
     | WriteMarkers

@@ -77,3 +77,29 @@ def test_assigning_checks_like_loading() -> None:
     assert config.number("message.max.bytes") == 2000
     with pytest.raises(BrokerError):
         config.assign("message.max.bytes", "-1")
+
+
+def test_compaction_lags_at_odds_stop_the_start() -> None:
+    names = "log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"
+    with pytest.raises(BrokerError) as refused:
+        load_static_config(None, [f"{names[0]}=2000", f"{names[1]}=1000"])
+    assert refused.value.code == ErrorCode.INVALID_CONFIG
+    assert all(word in refused.value.message for word in (*names, "2000", "1000"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "allowed"),
+    [
+        ("log.retention.bytes=-2", "at least -1 bytes"),
+        ("log.cleanup.policy=shred", "delete, compact"),
+        ("log.segment.bytes=1000", "1048576 to 2147483647 bytes"),
+        ("log.min.free.bytes=-1", "at least 0 bytes"),
+        ("log.retention.check.interval.ms=0", "at least 1 ms"),
+    ],
+)
+def test_bad_limits_of_data_life_stop_the_start(setting: str, allowed: str) -> None:
+    name, _, value = setting.partition("=")
+    with pytest.raises(BrokerError) as refused:
+        load_static_config(None, [setting])
+    assert refused.value.code == ErrorCode.INVALID_CONFIG
+    assert all(word in refused.value.message for word in (name, value, allowed))

@@ -7,7 +7,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from shmbroker.shm.wakeup import make_bell
 from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.commands import Commands
 from shmbrokerd.broker.flusher import Flusher
+from shmbrokerd.broker.upkeep import Upkeep
 
 DEADLINE_S = 20.0
 SLOTS = 16
@@ -68,6 +69,16 @@ CONFIG = LogConfig(
 
 def topic_id(slot: int) -> bytes:
     return bytes([slot + 1 & 0xFF]) * 16
+
+
+def config_with(**changes: Any) -> LogConfig:
+    return LogConfig(**{name: getattr(CONFIG, name) for name in CONFIG.__struct_fields__} | changes)
+
+
+@pytest.fixture(scope="session")
+def make_config() -> Callable[..., LogConfig]:
+    """``make_config(retention_ms=1)``: settings under which nothing happens by itself, but for those named."""
+    return config_with
 
 
 class Client:
@@ -163,16 +174,16 @@ class Bench:
             lambda slot, reason: self.faults.append(("partition", slot, reason)),
             lambda slot, opened: self.opened.append((slot, *opened)),
         )
-        self.commands = Commands(self.loop, self.table)
+        self.upkeep = Upkeep(self.loop, self.counters)
+        self.commands = Commands(self.loop, self.table, self.upkeep)
         self._session_ids = itertools.count(1)
         self._clients: list[Client] = []
 
     def open(self, slot: int = 0, **config: Any) -> BrokerReply:
         """Open partition ``slot`` of the topic ``topic``; the log's folder is ``topic-<slot>``."""
-        values = {name: getattr(CONFIG, name) for name in CONFIG.__struct_fields__} | config
         self.table.assign(slot, "topic", topic_id(slot), slot, 0, 3)
         folder = str(self.folder / f"topic-{slot}")
-        return self.run(OpenPartition(slot, "topic", slot, folder, 3, LogConfig(**values)))
+        return self.run(OpenPartition(slot, "topic", slot, folder, 3, config_with(**config)))
 
     def run(self, command: Any, fds: tuple[int, ...] = ()) -> Any:
         """The answer to a command; what runs in the loop is waited for."""

@@ -40,6 +40,10 @@ class SmallDisk:
                 except OSError:
                     continue
 
+    def free_bytes(self) -> int:
+        figures = os.statvfs(self.path)
+        return figures.f_bavail * figures.f_frsize
+
     def free(self) -> None:
         """Give the room back."""
         self._filler.unlink(missing_ok=True)
