@@ -39,7 +39,7 @@ class Sample(NamedTuple):
 
 FLAT = {
     "disk_mb": (0.5, 16.0),
-    "files": (0.5, 20.0),
+    "files": (1.0, 100.0),
     "daemon_descriptors": (0.1, 8.0),
     "daemon_uss_mb": (0.25, 16.0),
     "client_descriptors": (0.1, 8.0),

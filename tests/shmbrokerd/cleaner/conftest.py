@@ -92,7 +92,7 @@ class CompactedLog:
         """Begin a new segment: what was appended may be compacted."""
         size, self.writer.segment_bytes = self.writer.segment_bytes, 1
         try:
-            self.writer._prepare(self.now_ms)
+            self.writer._prepare(self.now_ms, self.now_ms)
         finally:
             self.writer.segment_bytes = size
 
