@@ -16,6 +16,7 @@ from shmbrokerd.runtime_dir import PeerCredentials, RuntimeDir, peer_credentials
 from shmbrokerd.server.adapter import RequestReader
 from shmbrokerd.server.client import Client
 from shmbrokerd.server.conductor import Conductor
+from shmbrokerd.server.pipeline import PIPELINED, Pipeline
 from shmbrokerd.server.proxy import ClientProxy
 
 BACKLOG = 128
@@ -111,7 +112,7 @@ class Listener:
         )
         self._conductor.clients.add(client)
         try:
-            await self._converse(reader, proxy, client)
+            await self._converse(sock, reader, proxy, client)
         except BrokerError as error:
             log.warning("closed pid=%d uid=%d client.id=%s: %s", peer.pid, peer.uid, client.client_id, error)
             proxy.refuse(error)
@@ -124,19 +125,30 @@ class Listener:
             self._conductor.clients.discard(client)
             await self._conductor.detach(client)
 
-    async def _converse(self, reader: RequestReader, proxy: ClientProxy, client: Client) -> None:
+    async def _converse(
+        self, sock: socket.socket, reader: RequestReader, proxy: ClientProxy, client: Client
+    ) -> None:
         first = await reader.hello(self._limits.hello_timeout_s)
         if first is None:
             return
         await proxy.reply(first.correlation_id, self._conductor.greet(client, first.body))
         log.debug("client pid=%d client.id=%s", client.pid, client.client_id)
-        async for request in reader:
-            try:
-                answer = await self._conductor.handle(client, request.body)
-            except BrokerError as error:
-                await proxy.fail(request.correlation_id, error)
-            else:
-                await proxy.reply(request.correlation_id, answer.body, answer.fds)
+        pipeline = Pipeline(proxy, on_failure=lambda: _shut(sock))
+        try:
+            async for request in reader:
+                if isinstance(request.body, PIPELINED):
+                    await pipeline.add(request.correlation_id, self._conductor.handle(client, request.body))
+                    continue
+                await pipeline.settled()
+                try:
+                    answer = await self._conductor.handle(client, request.body)
+                except BrokerError as error:
+                    await proxy.fail(request.correlation_id, error)
+                else:
+                    await proxy.reply(request.correlation_id, answer.body, answer.fds)
+            await pipeline.settled()
+        finally:
+            pipeline.close()
 
     def close(self) -> None:
         """Stop listening; connections go on."""
@@ -152,5 +164,9 @@ class Listener:
 def _expel(sock: socket.socket, proxy: ClientProxy, reason: BrokerError) -> None:
     """End the conversation from our side: the connection's task reads an end of file and cleans up."""
     proxy.refuse(reason)
+    _shut(sock)
+
+
+def _shut(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

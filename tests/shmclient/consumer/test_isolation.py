@@ -190,7 +190,7 @@ def test_read_committed_sees_what_was_committed_and_nothing_else(
     topic: str, read: Any, logs: dict[str, Any], consume_from: OpenConsumer
 ) -> None:
     log = logs[topic]
-    assert topic != "many" or len(segment.list_base_offsets(log.writer.folder)) == 5
+    assert topic != "many" or len(segment.list_base_offsets(log.writer.folder)) >= 5
     assert read(consume_from(topic)) == (log.committed, log.end_offset)
 
 
