@@ -124,16 +124,17 @@ def attach_producer(connection: Connection, ring_bytes: int, timeout_s: float) -
         KafkaException: as :meth:`Connection.request`.
         BrokerError: there is no memory to map it.
     """
-    _reply, fds = connection.request_with_fds(AttachProducer(ring_bytes), AttachReply, 3, timeout_s)
-    region_fd, eventfd, doorbell_fd = fds
-    with _given_back(connection):
-        try:
-            table = connection.table()
-        except BaseException:
-            for fd in fds:
-                os.close(fd)
-            raise
-        return ProducerAttachment(connection, table, region_fd, eventfd, doorbell_fd)
+    with connection.kept():  # the region is the daemon's that the connection, and its generation, belong to
+        _reply, fds = connection.request_with_fds(AttachProducer(ring_bytes), AttachReply, 3, timeout_s)
+        region_fd, eventfd, doorbell_fd = fds
+        with _given_back(connection):
+            try:
+                table = connection.table()
+            except BaseException:
+                for fd in fds:
+                    os.close(fd)
+                raise
+            return ProducerAttachment(connection, table, region_fd, eventfd, doorbell_fd)
 
 
 def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachment:
@@ -143,10 +144,11 @@ def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachm
         KafkaException: as :meth:`Connection.request`.
         BrokerError: there is no memory to map it.
     """
-    _reply, fds = connection.request_with_fds(AttachConsumer(), AttachReply, 2, timeout_s)
-    region_fd, eventfd = fds
-    with _given_back(connection):
-        return ConsumerAttachment(connection, region_fd, eventfd)
+    with connection.kept():
+        _reply, fds = connection.request_with_fds(AttachConsumer(), AttachReply, 2, timeout_s)
+        region_fd, eventfd = fds
+        with _given_back(connection):
+            return ConsumerAttachment(connection, region_fd, eventfd)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import select
@@ -9,7 +10,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from shmbroker import __version__
@@ -285,6 +286,16 @@ class Connection:
     def is_open(self) -> bool:
         """True while the connection stands, as far as anybody noticed."""
         return self._channel is not None
+
+    def stands_since(self, generation: int) -> bool:
+        """True while the connection is the one of ``generation``, as far as anybody noticed; asks nobody."""
+        return generation == self.generation and self._channel is not None
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """While it is entered no other thread makes a request, or replaces the connection by another."""
+        with self._lock:
+            yield
 
     def check(self) -> bool:
         """True while the connection stands; notices that the daemon is gone, and hands over what it said, without a request."""

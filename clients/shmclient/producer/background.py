@@ -177,11 +177,11 @@ class Background:
     def _notice_lost_connection(self) -> None:
         sender = self._sender
         attachment, transactional = sender.attachment, sender.transactional
-        if attachment is None or sender.waiters:
-            return  # nobody, or a thread of the application, sleeps on what would be closed here
         if transactional is not None and transactional.drop_overdue_connection(time.monotonic()):
             self._log(logging.WARNING, "the daemon owes an answer for too long; connecting anew")
-        if not self._connection.check() or attachment.generation != self._connection.generation:
+        if attachment is None or sender.waiters:
+            return  # nobody, or a thread of the application, sleeps on what would be closed here
+        if not (self._connection.check() and self._connection.stands_since(attachment.generation)):
             self._sender.detach()
 
     def _tell_statistics(self, now: float) -> None:

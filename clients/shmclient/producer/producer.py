@@ -463,11 +463,12 @@ class Producer(TransactionCalls):
         """Give up the lock and sleep until something may have been answered; the caller pumps and looks again.
 
         The first to wait sleeps on the broker's bell itself, which is one hop less than being woken by the background
-        thread; others, and whoever waits for a daemon, are woken by those who pump.
+        thread; others, and whoever waits for a daemon, are woken by those who pump. Where somebody has connected anew, the
+        bell is a dead daemon's, and the descriptor watched beside it may be a new connection's by now: nothing would ring.
         """
         sender, background = self._sender, self._background
         attachment = sender.attachment
-        if attachment is None or sender.waiters:
+        if attachment is None or sender.waiters or not self._connection.stands_since(attachment.generation):
             background.start()
             background.nudge()
             sender.lock.wait(timeout_s)

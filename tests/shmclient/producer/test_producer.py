@@ -76,6 +76,38 @@ def stopped_brokers(broker: EmbeddedBroker) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
+@contextmanager
+def no_descriptors_below(limit: int) -> Iterator[None]:
+    """The next descriptor to be closed and opened gets the same number again."""
+    fillers = [os.open(os.devnull, os.O_RDONLY)]
+    while fillers[-1] < limit:
+        fillers.append(os.open(os.devnull, os.O_RDONLY))
+    try:
+        yield
+    finally:
+        for filler in fillers:
+            os.close(filler)
+
+
+def test_flush_leaves_the_bell_of_a_daemon_that_somebody_has_replaced_by_another(
+    broker: EmbeddedBroker,
+) -> None:
+    """The descriptor that a flush watches beside the bell may be the new connection's by then: nothing ends its sleep."""
+    reports = Reports()
+    with Producer(conf(broker, delivery_timeout_ms=30_000)) as producer:
+        producer.produce(TOPIC, b"before", callback=reports)
+        assert producer.flush(TIMEOUT_S) == 0
+        producer._sender.waiters += 1  # as if a thread slept on the bell: nobody notices the loss
+        broker.kill()
+        broker.restart()
+        with no_descriptors_below(producer._connection.fileno()):
+            producer.list_topics(timeout=TIMEOUT_S)
+        producer._sender.waiters -= 1
+        producer.produce(TOPIC, b"after", callback=reports)
+        assert producer.flush(TIMEOUT_S) == 0
+    assert reports.codes == [None, None]
+
+
 def test_a_batch_that_may_not_be_tried_again_fails_with_its_daemon(broker: EmbeddedBroker) -> None:
     reports = Reports()
     with Producer(conf(broker, retries=0)) as producer:
