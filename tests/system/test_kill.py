@@ -213,4 +213,6 @@ def test_nothing_acknowledged_is_lost_repeated_or_swapped(arena: Arena) -> None:
     assert acknowledged > 1000
     assert not any("Traceback" in child.errors for child in arena.everybody)
     assert "bug in the daemon" not in arena.broker.log
-    assert min(arena.restart_times_s, default=0) < 1
+    assert (
+        min(arena.restart_times_s, default=0) < 10
+    )  # the benchmarks measure it; this finds what reads whole logs

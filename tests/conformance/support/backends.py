@@ -164,7 +164,19 @@ class Broker:
         name = name or unique("topic")
         new = self.admin_api.NewTopic(name, partitions, 1, config=dict(config or {}))
         self.admin.create_topics([new])[name].result(REQUEST_TIMEOUT_S)
+        eventually(lambda: self._shows(name))
         return name
+
+    def _shows(self, name: str) -> bool:
+        """Whether a topic is known to all: Kafka's controller says that it was created before the broker has heard of it."""
+        found = self.admin.describe_topics(self.api.TopicCollection([name]))[name]
+        try:
+            partitions = found.result(REQUEST_TIMEOUT_S).partitions
+        except self.api.KafkaException as error:
+            if error.args[0].code() != self.api.KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+            return False
+        return all(partition.leader is not None for partition in partitions)
 
     def deliver(self, topic: str, *args: Any, producer: Any = None, **kwargs: Any) -> Report:
         """Produce one record, wait for its report and return it."""
