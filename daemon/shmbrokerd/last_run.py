@@ -7,6 +7,8 @@ writes are all in the page cache, from a machine that went down.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from pathlib import Path
 from typing import Final
@@ -19,7 +21,10 @@ VERSION: Final = 1
 BOOT_ID_VARIABLE: Final = "SHMBROKERD_BOOT_ID"
 """For tests: another boot id than the kernel's."""
 _BOOT_ID_PATH: Final = Path("/proc/sys/kernel/random/boot_id")
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 _STOPPED: Final = {"clean": LastRun.CLEAN, "no": LastRun.UNCLEAN}
+
+log = logging.getLogger(__name__)
 
 
 def boot_id() -> str:
@@ -48,6 +53,7 @@ class LastRunFile:
             text = ""
         except (OSError, UnicodeDecodeError) as error:
             raise DataDirError(f"cannot read {self._path}: {error}") from error
+        self._text = text
         pairs = (line.partition("=") for line in text.splitlines())
         properties = {name.strip(): value.strip() for name, _, value in pairs}
         version = properties.get("version", "0")
@@ -63,13 +69,26 @@ class LastRunFile:
         return START[self.last_run, self.is_same_boot]
 
     def write(self, *, is_clean: bool) -> None:
-        """Durable when this returns.
+        """Durable when this returns. A full disk keeps no daemon from starting or stopping: there the record is removed, which
+        needs no space, or is left to say that the stop was none. Either has the logs checked more often than need be.
 
         Raises:
             DataDirError: it cannot be written.
         """
         stopped = "clean" if is_clean else "no"
         text = f"version={VERSION}\nboot.id={self._boot_id}\nstopped={stopped}\n"
+        try:
+            if text != self._text:
+                self._replace(text)
+            sync_folder(self._path.parent)
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise DataDirError(f"cannot write {self._path}: {error}") from error
+            log.warning("cannot write %s: %s; the next start may have to check the logs", self._path, error)
+            if not is_clean:
+                self._remove()
+
+    def _replace(self, text: str) -> None:
         scratch = self._path.with_suffix(".new")
         try:
             with scratch.open("w", encoding="utf-8") as file:
@@ -77,6 +96,17 @@ class LastRunFile:
                 file.flush()
                 os.fsync(file.fileno())
             scratch.rename(self._path)
+        except OSError:
+            scratch.unlink(missing_ok=True)
+            raise
+        self._text = text
+
+    def _remove(self) -> None:
+        try:
+            self._path.unlink(missing_ok=True)
             sync_folder(self._path.parent)
         except OSError as error:
-            raise DataDirError(f"cannot write {self._path}: {error}") from error
+            raise DataDirError(
+                f"cannot remove {self._path}, which says more than is known: {error}"
+            ) from error
+        self._text = ""
