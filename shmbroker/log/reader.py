@@ -119,7 +119,12 @@ class LogReader:
         base = _base_for(offset, self._list_bases())
         if base > offset or base not in listed:
             return
-        self._enter_segment(base)
+        try:
+            self._enter_segment(base)
+        except FileNotFoundError as again:
+            if base in self._list_bases():
+                raise storage_error(self._path, "cannot open segment", again) from again
+            return  # that one is gone too by now: the log goes faster than we look
         compacted = self._compaction()
         if compacted is None or compacted.until <= offset:
             raise storage_error(path, f"offset {offset}", error) from error

@@ -5,6 +5,7 @@ It is built under a scratch name, flushed, and appears in the log only when the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -92,8 +93,14 @@ class SegmentBuilder:
             txn.put(key, KEY.pack(last_offset), db=self._tables[segment.TIMES])
             self._indexed_time, self._unindexed_bytes = self._highest_time, 0
 
-    def finish(self, compacted: Compacted, tables: Mapping[bytes, Mapping[bytes, bytes]]) -> int:
-        """Add the rows of the small ``tables``, put all on the disk and close the file; its size."""
+    def finish(
+        self, compacted: Compacted, tables: Mapping[bytes, Mapping[bytes, bytes]], changed_ns: int
+    ) -> int:
+        """Add the rows of the small ``tables``, put all on the disk and close the file; its size.
+
+        Args:
+            changed_ns: when the records were written: what has no timestamp must not become younger by compaction.
+        """
         self._commit()
 
         def put_rows() -> None:
@@ -106,6 +113,7 @@ class SegmentBuilder:
 
         self._checked("cannot finish", put_rows)
         self._environment.close()
+        self._checked("cannot date", lambda: os.utime(self.path, ns=(changed_ns, changed_ns)))
         return self.path.stat().st_size
 
     def abandon(self) -> None:

@@ -26,7 +26,7 @@ from shmbroker.log.producers import MAX_PRODUCERS, AbortedTransaction, OpenTrans
 from shmbroker.log.rolling import NEVER, RollRule
 from shmbroker.log.sealed import SealedSegments
 from shmbroker.log.segment import KEY, storage_error
-from shmbroker.log.swapping import Swap, swap_in, sweep, sync_folder
+from shmbroker.log.swapping import Swap, scratch_path, swap_in, sweep, sync_folder
 from shmbroker.log.times import NO_TIMESTAMP, TIME_RESCAN_BYTES, timestamp_of
 from shmbroker.records.control import Marker, build_marker
 from shmbroker.records.layout import HEADER, Header, read_header, stamp
@@ -467,6 +467,19 @@ class PartitionWriter:
         Raises:
             BrokerError: INVALID_REQUEST when the log is not as it was when that was built, KAFKA_STORAGE_ERROR.
         """
+        self._check_swap(swap)
+        try:
+            swap_in(self.folder, swap)
+        except OSError as error:
+            path = self._path(swap.base)
+            raise storage_error(path, "cannot swap in a compacted segment", error) from error
+        finally:
+            for base in swap.replaced:
+                self.sealed.forget(base)
+            bases = segment.list_base_offsets(self.folder)
+            self.sealed.load([base for base in bases if base < self.active_base])
+
+    def _check_swap(self, swap: Swap) -> None:
         bases = segment.list_base_offsets(self.folder)
         replaced = tuple(base for base in bases if swap.base <= base < swap.until)
         if replaced != swap.replaced or swap.until not in bases or swap.until > self.active_base:
@@ -474,16 +487,9 @@ class PartitionWriter:
                 ErrorCode.INVALID_REQUEST,
                 f"segments {list(replaced)} are there now, not {list(swap.replaced)} up to {swap.until}, in {self.folder}",
             )
-        try:
-            swap_in(self.folder, swap)
-        except OSError as error:
-            path = self._path(swap.base)
-            raise storage_error(path, "cannot swap in a compacted segment", error) from error
-        finally:
-            for base in replaced:
-                self.sealed.forget(base)
-            bases = segment.list_base_offsets(self.folder)
-            self.sealed.load([base for base in bases if base < self.active_base])
+        path = scratch_path(self.folder, swap.base)
+        if not path.exists():
+            raise BrokerError(ErrorCode.INVALID_REQUEST, f"{path} was swept up when the log was opened")
 
     # --- durability ----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@ miss nothing that is still there and see nothing twice."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -19,6 +20,7 @@ from shmclient.consumer import Consumer
 from shmclient.error import KafkaError
 from shmclient.producer import Producer
 from shmclient.testing import EmbeddedBroker
+from shmclient.types import TopicPartition
 
 TOPIC = "table"
 KEYS = 400
@@ -40,9 +42,11 @@ SETTINGS = {
 }
 
 
-def create(make_admin: Callable[..., AdminClient], broker: EmbeddedBroker, **settings: str) -> None:
-    admin = make_admin(broker)
-    (created,) = admin.create_topics([NewTopic(TOPIC, 1, config={**SETTINGS, **settings})]).values()
+def create(
+    make_admin: Callable[..., AdminClient], broker: EmbeddedBroker, partitions: int = 1, **settings: str
+) -> None:
+    admin, changes = make_admin(broker), {name.replace("_", "."): value for name, value in settings.items()}
+    (created,) = admin.create_topics([NewTopic(TOPIC, partitions, config=SETTINGS | changes)]).values()
     created.result()
 
 
@@ -57,6 +61,7 @@ class Load:
         self.sent: dict[bytes, list[bytes | None]] = {}
         """All values of each key, in order."""
         self.acknowledged: dict[bytes, tuple[int, bytes | None]] = {}
+        self.partitions: dict[bytes, int] = {}
         self.failures: list[str] = []
 
     def __enter__(self) -> Load:
@@ -88,6 +93,7 @@ class Load:
             self.failures.append(str(error))
             return
         self.acknowledged[message.key()] = message.offset(), message.value()
+        self.partitions[message.key()] = message.partition()
 
 
 class Follower:
@@ -223,6 +229,73 @@ def test_a_reader_goes_on_while_the_log_is_compacted_and_finds_it_small_when_it_
     assert offsets[-KEYS:] == list(range(11 * KEYS, 12 * KEYS))
     # The reader was at an offset whose record is gone: it went on with the next one that is there.
     assert len(offsets) < 12 * KEYS
+
+
+@pytest.mark.slow
+def test_two_cleaners_and_retention_at_one_topic_leave_all_that_is_to_stay(
+    start_broker: Callable[..., EmbeddedBroker],
+    make_admin: Callable[..., AdminClient],
+    make_producer: Callable[..., Producer],
+    make_consumer: Callable[..., Consumer],
+) -> None:
+    settings = {
+        "log.cleaner.threads": 2,
+        "log.retention.check.interval.ms": 100,
+        "log.initial.task.delay.ms": 0,
+    }
+    broker = start_broker(config=DAEMON | settings)
+    # Less than a segment that is full: the oldest goes before the active one is.
+    create(make_admin, broker, 4, cleanup_policy="compact,delete", retention_bytes="700000")
+
+    def both_happened(folders: set[str]) -> bool:
+        compacted = {name for name in folders if f"compacted {name}" in broker.log}
+        deleted = {name for name in folders if f"{name} begins at offset" in broker.log}
+        return compacted == deleted == folders
+
+    names = {f"{TOPIC} [{partition}]" for partition in range(4)}
+    with Load(make_producer(broker), SEED) as load:
+        wait_for(lambda: len(_cleaners(broker)) == 2, "two cleaner processes")
+        wait_for(lambda: both_happened(names), "both in each partition", 60)
+        broker.kill()
+        broker.restart()
+        began = broker.log.count("compacted ")
+        wait_for(lambda: broker.log.count("compacted ") > began + 4, "passes after the restart", 60)
+    assert not load.failures, load.failures[:3]
+    assert "cannot compact" not in broker.log
+    consumer = make_consumer(broker, TOPIC, *range(4), config={"auto.offset.reset": "earliest"})
+    _check_what_retention_left(consumer, load)
+
+
+def _cleaners(broker: EmbeddedBroker) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(broker.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [process] if "shmbrokerd.cleaner" in process.cmdline() else []
+    return found
+
+
+def _check_what_retention_left(consumer: Consumer, load: Load) -> None:
+    """From each log start on: the last value of each key."""
+    ends = {p: consumer.get_watermark_offsets(TopicPartition(TOPIC, p), 30)[1] for p in range(4)}
+    table: dict[bytes, tuple[int, bytes | None]] = {}
+    reached: dict[int, int] = {}
+
+    def read_on() -> bool:
+        for message in consumer.consume(500, 0.1):
+            assert message.error() is None, message.error()
+            assert message.offset() > reached.get(message.partition(), -1)
+            reached[message.partition()] = message.offset()
+            table[message.key()] = message.offset(), message.value()
+        positions = consumer.position([TopicPartition(TOPIC, p) for p in range(4)])
+        return all(position.offset >= ends[position.partition] for position in positions)
+
+    wait_for(read_on, "the ends")
+    # Retention goes on while it is read: what was there at the end of that is what must have been seen.
+    starts = {p: consumer.get_watermark_offsets(TopicPartition(TOPIC, p), 30)[0] for p in range(4)}
+    assert any(starts.values())
+    for key, (offset, value) in load.acknowledged.items():
+        if offset >= starts[load.partitions[key]] and value is not None:
+            assert table[key] == (offset, value), SEED
 
 
 def _sealed_bytes(broker: EmbeddedBroker) -> int:

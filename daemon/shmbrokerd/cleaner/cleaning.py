@@ -2,7 +2,10 @@
 last.
 
 Segments are read in place and written beside; each group of them is swapped in when it is complete, so a pass that is killed
-loses one group's work at most, and nothing else. A group in which nothing would change is left alone."""
+loses one group's work at most, and nothing else. A group in which nothing would change is left alone.
+
+Retention deletes the oldest segments meanwhile. What it takes needs no compaction: the pass goes on with what is left, or else
+a log that loses segments faster than a pass takes would never be compacted."""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
+from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
 from shmbroker.log.aborted import list_aborted
 from shmbroker.log.compacted import Compacted, Horizon, join_horizons
 from shmbroker.log.producers import AbortedTransaction
 from shmbroker.log.rewriting import SegmentBuilder
 from shmbroker.log.scanning import SegmentScan
-from shmbroker.log.segment import storage_error
 from shmbroker.log.swapping import Swap, scratch_path
 from shmbroker.protocol.messages import LogConfig
 from shmbroker.records.batch import RecordBatch
@@ -26,6 +29,7 @@ from shmbroker.records.thinning import thin_batch
 from shmbrokerd.cleaner.offset_map import OffsetMap
 from shmbrokerd.cleaner.retainer import Retainer
 from shmbrokerd.cleaner.rules import Prospect, SegmentFacts, group
+from shmbrokerd.cleaner.setbacks import NoRoomError
 from shmbrokerd.cleaner.transactions import Transactions
 
 
@@ -38,6 +42,8 @@ class Tools(NamedTuple):
     """Told of all bytes read and written; it may take its time."""
     swap: Callable[[Swap], None]
     """Has the broker swap a finished segment in. Raises BrokerError."""
+    min_free_bytes: int = 0
+    """What a new segment must leave of the disk (``log.min.free.bytes``)."""
 
 
 class Work:
@@ -54,9 +60,9 @@ class CleaningPass:
     """Compacts the log in ``folder``, whose sealed ``segments`` promise ``prospect``.
 
     Raises:
-        BrokerError: KAFKA_STORAGE_ERROR naming a damaged or missing file, or a disk without room; what the broker refused. The
-        log is
-            whole, and what was swapped in by then is compacted.
+        BrokerError: KAFKA_STORAGE_ERROR naming a damaged or missing file; what the broker refused. The log is whole, and what
+            was swapped in by then is compacted.
+        NoRoomError: nothing was written.
     """
 
     def __init__(
@@ -77,18 +83,42 @@ class CleaningPass:
         self.work = Work()
 
     def run(self) -> Work:
+        self._check_room_for_first()
         aborted = self._aborted()
         retainer = self._note_keys(Transactions(aborted))
         self.work.clean_to = retainer.end
         horizons = self._horizons_after(retainer)
         transactions = Transactions(aborted)
         for members in group(self._segments, retainer.end, self._config.segment_bytes):
-            ahead = transactions.copy()
-            if self._is_changing(members, retainer, ahead):
-                self._rewrite(members, retainer, transactions, horizons)
-            else:
-                transactions = ahead
+            transactions = self._compact(members, retainer, transactions, horizons)
         return self.work
+
+    def _compact(
+        self,
+        members: Sequence[SegmentFacts],
+        retainer: Retainer,
+        transactions: Transactions,
+        horizons: tuple[Horizon, ...],
+    ) -> Transactions:
+        """One group, or what retention leaves of it; what is known of transactions behind it."""
+        while members:
+            ahead = transactions.copy()
+            try:
+                if not self._is_changing(members, retainer, ahead):
+                    return ahead
+                ahead = transactions.copy()
+                self._rewrite(members, retainer, ahead, horizons)
+            except BrokerError:
+                left = [facts for facts in members if self._is_there(facts)]
+                if len(left) == len(members):
+                    raise
+                members = left
+            else:
+                return ahead
+        return transactions
+
+    def _is_there(self, facts: SegmentFacts) -> bool:
+        return (self._folder / segment.file_name(facts.base)).exists()
 
     def _aborted(self) -> list[AbortedTransaction]:
         """The aborted transactions with records in what is to be compacted; their markers may lie behind it."""
@@ -104,15 +134,27 @@ class CleaningPass:
         newest = OffsetMap(self._tools.buffer_bytes, self._tools.load_factor, end - start)
         dirty = [facts for facts in self._segments if facts.end > start and facts.base < end]
         for facts in dirty:
-            for batch in self._read(facts, start):
-                if batch.base_offset >= end:
-                    break
-                if not self._counts(batch, transactions):
-                    continue
+            try:
+                full_at = self._note_segment(facts, newest, transactions)
+            except BrokerError:
+                if self._is_there(facts):
+                    raise
+                continue  # retention took it, and all older records of its keys
+            if full_at is not None:
+                return self._retainer(newest, full_at)
+        return self._retainer(newest, end)
+
+    def _note_segment(self, facts: SegmentFacts, newest: OffsetMap, transactions: Transactions) -> int | None:
+        """The offset from which on there was no room, None when there was for all."""
+        start, end = self._prospect.start, self._prospect.end
+        for batch in self._read(facts, start):
+            if batch.base_offset >= end:
+                break
+            if self._counts(batch, transactions):
                 full_at = self._note(newest, batch, start, end)
                 if full_at is not None:
-                    return self._retainer(newest, full_at)
-        return self._retainer(newest, end)
+                    return full_at
+        return None
 
     @staticmethod
     def _counts(batch: RecordBatch, transactions: Transactions) -> bool:
@@ -186,7 +228,7 @@ class CleaningPass:
                 markers = self._copy(facts, retainer, transactions, builder)
                 self._copy_tables(facts, markers, tables)
             compacted = Compacted(until, min(until, retainer.end), horizons)
-            self.work.bytes_written += builder.finish(compacted, tables)
+            self.work.bytes_written += builder.finish(compacted, tables, self._changed_ns(members[-1]))
             replaced = [other for facts in members for other in (facts.base, *facts.covered)]
             self._tools.swap(Swap(base, until, tuple(replaced)))
         except BaseException:
@@ -228,9 +270,26 @@ class CleaningPass:
             tables[segment.PRODUCERS] = scan.rows(segment.PRODUCERS)
             tables[segment.META] = scan.rows(segment.META)
 
+    def _changed_ns(self, facts: SegmentFacts) -> int:
+        """When a segment was written: retention goes by that where records have no timestamps, as in Kafka."""
+        path = self._folder / segment.file_name(facts.base)
+        try:
+            return path.stat().st_mtime_ns
+        except OSError as error:
+            raise segment.storage_error(path, "cannot compact", error) from error
+
+    def _check_room_for_first(self) -> None:
+        """Before everything is read for nothing."""
+        groups = group(self._segments, self._prospect.end, self._config.segment_bytes)
+        for members in groups[:1]:
+            self._check_room(members[0].base, sum(facts.bytes for facts in members))
+
     def _check_room(self, base: int, size: int) -> None:
         room = os.statvfs(self._folder)
-        free = room.f_bavail * room.f_frsize
-        if free < size:
-            path = scratch_path(self._folder, base)
-            raise storage_error(path, "cannot compact", f"up to {size} bytes are needed, the disk has {free}")
+        free, limit = room.f_bavail * room.f_frsize, self._tools.min_free_bytes
+        if free < size + limit:
+            raise NoRoomError(
+                ErrorCode.KAFKA_STORAGE_ERROR,
+                f"{scratch_path(self._folder, base)}: up to {size} bytes are needed, and {limit} more must stay"
+                f" (log.min.free.bytes), but the disk has {free}",
+            )

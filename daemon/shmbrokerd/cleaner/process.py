@@ -27,17 +27,15 @@ from shmbroker.protocol.messages import (
     ReplaceSegments,
 )
 from shmbroker.shm.table import PartitionState, PartitionTable
-from shmbrokerd.cleaner.cleaning import CleaningPass, Tools
+from shmbrokerd.cleaner.cleaning import CleaningPass, Tools, Work
 from shmbrokerd.cleaner.rules import Prospect, SegmentFacts, choose, look_at
+from shmbrokerd.cleaner.setbacks import Setbacks, setback_of
 from shmbrokerd.cleaner.survey import Survey
 from shmbrokerd.cleaner.throttle import Throttle
 from shmbrokerd.logs import log
 
 ANSWER_TIMEOUT_S = 120.0
 """The main process waits for a broker that is being restarted before it answers a swap; past this it hangs itself."""
-FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 3600.0
-"""How long a log that could not be compacted is left alone, doubling: a log that changed meanwhile works the next time, but
-damage stays, and a full disk takes somebody to notice."""
 
 A = TypeVar("A", bound=CleanerAnswer)
 
@@ -51,8 +49,8 @@ class CleanerLoop:
         )
         self._table = PartitionTable.open(table_path)
         self._survey = Survey()
-        self._shunned: dict[bytes, tuple[float, float]] = {}
-        """Logs that failed, by topic id and partition: when to try again, and the pause after that."""
+        self._setbacks = Setbacks()
+        """By topic id and partition."""
 
     def run(self) -> None:
         try:
@@ -97,17 +95,16 @@ class CleanerLoop:
         now_ms = time.time_ns() // 1_000_000
         found = {}
         self._survey.forget_others({Path(entry.directory) for entry in logs})
-        keys = {_key(entry) for entry in logs}
-        self._shunned = {key: pause for key, pause in self._shunned.items() if key in keys}
+        self._setbacks.forget_others({_key(entry) for entry in logs})
         for entry in logs:
             figures = self._table.figures(entry.slot)
-            is_shunned = self._shunned.get(_key(entry), (0.0, 0.0))[0] > time.monotonic()
-            if figures.state != PartitionState.ONLINE or is_shunned:
+            is_paused = self._setbacks.is_paused(_key(entry), time.monotonic())
+            if figures.state != PartitionState.ONLINE or is_paused:
                 continue
             try:
                 segments = self._survey.sealed_segments(Path(entry.directory), figures.active_base)
             except BrokerError as error:
-                self._shun(entry, error)
+                self._set_back(entry, error)
                 continue
             prospect = look_at(segments, figures.last_stable, entry.config, now_ms)
             found[_key(entry)] = entry, segments, prospect
@@ -132,32 +129,38 @@ class CleanerLoop:
             if reply.code != ErrorCode.NO_ERROR:
                 raise BrokerError(reply.code, reply.message)
 
-        tools = Tools(listed.limits.buffer_bytes, listed.limits.load_factor, pace, swap)
+        limits = listed.limits
+        tools = Tools(limits.buffer_bytes, limits.load_factor, pace, swap, limits.min_free_bytes)
         now_ms = time.time_ns() // 1_000_000
         cleaning = CleaningPass(Path(entry.directory), entry.config, segments, prospect, tools, now_ms)
         outcome = LogCleaned(entry.slot, entry.topic_id)
         try:
             cleaning.run()
         except BrokerError as error:
-            self._shun(entry, error)
+            self._set_back(entry, error)
             outcome.code, outcome.message = error.code, error.message
         else:
-            self._shunned.pop(_key(entry), None)
+            self._setbacks.forget(_key(entry))
+            _tell(entry, cleaning.work, time.monotonic() - started_at)
         work = cleaning.work
         outcome.clean_to = work.clean_to
         outcome.bytes_read, outcome.bytes_written = work.bytes_read, work.bytes_written
         outcome.records_read, outcome.records_kept = work.records_read, work.records_kept
-        log.info(
-            "compacted %s [%d] to offset %d: kept %d of %d records, read %d and wrote %d bytes in %.1f s",
-            entry.topic, entry.partition, work.clean_to, work.records_kept, work.records_read,
-            work.bytes_read, work.bytes_written, time.monotonic() - started_at,
-        )  # fmt: skip
         return outcome
 
-    def _shun(self, entry: CompactedLog, error: BrokerError) -> None:
-        _, pause_s = self._shunned.get(_key(entry), (0.0, FIRST_PAUSE_S))
-        self._shunned[_key(entry)] = time.monotonic() + pause_s, min(pause_s * 2, MAX_PAUSE_S)
-        log.warning("cannot compact %s [%d]: %s", entry.topic, entry.partition, error.message)
+    def _set_back(self, entry: CompactedLog, error: BrokerError) -> None:
+        if self._setbacks.note(_key(entry), setback_of(error), time.monotonic()):
+            log.warning("cannot compact %s [%d]: %s", entry.topic, entry.partition, error.message)
+        else:
+            log.info("compacting %s [%d] is put off: %s", entry.topic, entry.partition, error.message)
+
+
+def _tell(entry: CompactedLog, work: Work, took_s: float) -> None:
+    log.info(
+        "compacted %s [%d] to offset %d: kept %d of %d records, read %d and wrote %d bytes in %.1f s",
+        entry.topic, entry.partition, work.clean_to, work.records_kept, work.records_read,
+        work.bytes_read, work.bytes_written, took_s,
+    )  # fmt: skip
 
 
 def _key(entry: CompactedLog) -> bytes:

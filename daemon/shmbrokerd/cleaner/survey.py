@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+from shmbroker.errors import BrokerError
 from shmbroker.log import segment
 from shmbroker.log.scanning import SegmentScan
 from shmbrokerd.cleaner.rules import SegmentFacts, join_covered
 
 _File = tuple[int, int, int]
-"""inode, size, time of the last change: another one when a compacted segment took the name."""
+"""inode, size, time of the inode's last change: another one when a compacted segment took the name."""
 
 
 class Survey:
@@ -38,12 +39,16 @@ class Survey:
                 status = path.stat()
             except FileNotFoundError:
                 continue  # retention took it
-            file = status.st_ino, status.st_size, status.st_mtime_ns
+            file = status.st_ino, status.st_size, status.st_ctime_ns
             earlier = before.get(base)
             if earlier is not None and earlier[0] == file:
                 known[base] = file, earlier[1]._replace(end=end)
-            else:
+                continue
+            try:
                 known[base] = file, _look_at(path, base, end, status.st_size)
+            except BrokerError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
         self._known[folder] = known
         return join_covered(facts for _, facts in known.values())
 

@@ -122,6 +122,7 @@ class Cleaning:
             float(settings.broker_value("log.cleaner.io.buffer.load.factor")),
             float(settings.broker_value("log.cleaner.io.max.bytes.per.second")),
             settings.broker_number("log.cleaner.backoff.ms"),
+            settings.broker_number("log.min.free.bytes"),
         )
         return CompactedLogs(logs, limits)
 

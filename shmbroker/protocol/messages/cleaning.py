@@ -24,12 +24,14 @@ class CompactedLog(msgspec.Struct, frozen=True):
 
 
 class CleanerLimits(msgspec.Struct, frozen=True):
-    """Broker keys ``log.cleaner.*``; ``buffer_bytes`` is this process's share of the dedupe buffer."""
+    """Broker keys ``log.cleaner.*`` and ``log.min.free.bytes``; ``buffer_bytes`` is this process's share of the dedupe
+    buffer."""
 
     buffer_bytes: int
     load_factor: float
     max_bytes_per_s: float
     backoff_ms: int
+    min_free_bytes: int
 
 
 class ListCompacted(Message):

@@ -51,10 +51,6 @@ Record = tuple[int, bytes | None, bytes | None]
 """Offset, key, value."""
 
 
-def with_config(**changes: Any) -> LogConfig:
-    return LogConfig(**({name: getattr(CONFIG, name) for name in CONFIG.__struct_fields__} | changes))
-
-
 class CompactedLog:
     """Both ends of a log, and the cleaner between them. ``now_ms`` is the cleaner's clock."""
 
@@ -63,8 +59,14 @@ class CompactedLog:
         self.config = CONFIG
         self.now_ms = 1_000_000
         self.buffer_bytes = 1 << 20
+        self.min_free_bytes = 0
         self.survey = Survey()
         self.writer = self._open()
+
+    def config_with(self, **changes: Any) -> LogConfig:
+        return LogConfig(
+            **({name: getattr(self.config, name) for name in self.config.__struct_fields__} | changes)
+        )
 
     def _open(self) -> PartitionWriter:
         return PartitionWriter(self.folder, self.config.segment_bytes, self.config.index_interval_bytes, 0)
@@ -102,12 +104,18 @@ class CompactedLog:
     def bases(self) -> list[int]:
         return [facts.base for facts in self.segments()]
 
-    def compact(self, swap: Callable[[Swap], None] | None = None, last_stable: int | None = None) -> Work:
+    def compact(
+        self,
+        swap: Callable[[Swap], None] | None = None,
+        last_stable: int | None = None,
+        pace: Callable[[int], None] = lambda size: None,
+    ) -> Work:
         """One pass."""
         segments = self.segments()
         stable = self.writer.log_end if last_stable is None else last_stable
         prospect = look_at(segments, stable, self.config, self.now_ms)
-        tools = Tools(self.buffer_bytes, 0.9, lambda size: None, swap or self.writer.replace_segments)
+        swap = swap or self.writer.replace_segments
+        tools = Tools(self.buffer_bytes, 0.9, pace, swap, self.min_free_bytes)
         return CleaningPass(self.folder, self.config, segments, prospect, tools, self.now_ms).run()
 
     def read(self, reader: LogReader, offset: int = 0) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from contextlib import closing
@@ -15,6 +16,7 @@ from shmbroker.log import segment
 from shmbroker.log.reader import LogReader
 from shmbroker.log.swapping import Swap, swap_steps
 from shmbroker.records.layout import Codec
+from shmbrokerd.cleaner.setbacks import NoRoomError
 
 
 def test_the_last_record_of_each_key_stays_at_its_offset(log: Any) -> None:
@@ -75,10 +77,7 @@ def test_neighbours_become_one_segment_as_long_as_they_fit(log: Any) -> None:
         log.append([b"%d" % (number % 2)], [bytes(100)])
         log.seal()
     size = log.segments()[0].bytes
-    log.config = type(log.config)(
-        **{name: getattr(log.config, name) for name in log.config.__struct_fields__}
-        | {"segment_bytes": size * 3}
-    )
+    log.config = log.config_with(segment_bytes=size * 3)
     log.compact()
     assert log.bases() == [0, 3]
     assert [offset for offset, _, _ in log.records()] == [4, 5]
@@ -138,16 +137,36 @@ def test_a_swap_into_another_log_than_was_read_is_refused(log: Any) -> None:
     for value in (b"1", b"2"):
         log.append([b"a"], [value])
         log.seal()
-
-    def swap(swap: Swap) -> None:
-        log.writer.advance_log_start(1)
-        log.writer.replace_segments(swap)
-
     with pytest.raises(BrokerError) as caught:
-        log.compact(swap)
+        log.compact(lambda swap: log.writer.replace_segments(swap._replace(replaced=swap.replaced[:1])))
     assert caught.value.code == ErrorCode.INVALID_REQUEST
-    assert log.records(1) == [(1, b"a", b"2")]
+    assert log.records() == [(0, b"a", b"1"), (1, b"a", b"2")]
     assert not list(log.folder.glob("*.cleaned"))
+
+
+def test_without_room_nothing_is_read_and_nothing_written(log: Any) -> None:
+    log.append([b"a", b"a"], [b"1", b"2"])
+    log.seal()
+    log.min_free_bytes = 1 << 60
+    with pytest.raises(NoRoomError, match=r"1152921504606846976 more must stay \(log.min.free.bytes\)"):
+        log.compact()
+    assert log.records() == [(0, b"a", b"1"), (1, b"a", b"2")]
+    assert not list(log.folder.glob("*.cleaned"))
+    log.min_free_bytes = 0
+    log.compact()
+    assert log.records() == [(1, b"a", b"2")]
+
+
+def test_records_without_timestamps_do_not_become_younger(log: Any) -> None:
+    log.append([b"a", b"a"], [b"1", b"2"], timestamp=-1)
+    log.append([b"b"], [b"3"], timestamp=-1)
+    log.seal()
+    (path,) = (log.folder / segment.file_name(base) for base in log.bases())
+    os.utime(path, (1000, 1000))
+    log.writer.sealed.forget(0)
+    log.reopen()
+    assert log.compact().swaps == 1
+    assert log.writer.sealed.largest_timestamp(0) == 1_000_000
 
 
 def test_a_reader_in_the_middle_of_it_all_misses_nothing_and_sees_nothing_twice(log: Any) -> None:
