@@ -16,6 +16,10 @@ from shmbrokerd.metadata.records import Record
 from shmbrokerd.metadata.state import State
 from shmbrokerd.store import MetadataStore
 
+LONGEST_DELAY_S = 0.01
+"""What need not be on disk for anybody's sake waits so long for a decision to be written with: a write costs two flushes of the
+disk, whatever is in it. What is lost meanwhile has to be done again, so this is short."""
+
 
 class Journal:
     """The state and its store. All methods belong to the event loop's thread; only the write itself is on
@@ -30,6 +34,8 @@ class Journal:
         self._writer: asyncio.Task[None] | None = None
         self._in_flight: asyncio.Future[None] | None = None
         """Settled once what the writer holds at present is on disk, or refused."""
+        self._delay: asyncio.TimerHandle | None = None
+        """Runs while everything in ``_pending`` may wait."""
         self._broken: BrokerError | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="metadata-store")
 
@@ -43,9 +49,10 @@ class Journal:
         if written is not None:
             await asyncio.shield(written)
 
-    def enter(self, records: list[Record]) -> asyncio.Future[None] | None:
+    def enter(self, records: list[Record], *, may_wait: bool = False) -> asyncio.Future[None] | None:
         """Apply ``records`` now; what is returned is settled once they, and all before them, are on disk or refused. None: they
-        are there already. To be waited for, not cancelled: others wait for it, too.
+        are there already. To be waited for, not cancelled: others wait for it, too. ``may_wait``: nobody waits for them, so
+        they are written with what is entered next, or after :data:`LONGEST_DELAY_S`.
 
         Raises:
             BrokerError: KAFKA_STORAGE_ERROR when nothing can be written any more.
@@ -57,9 +64,18 @@ class Journal:
             self._pending += records
             if self._commit is None:
                 self._commit = asyncio.get_running_loop().create_future()
-            if self._writer is None:
-                self._writer = asyncio.create_task(self._write_pending())
+        if not may_wait:
+            self._write_soon()
+        elif self._delay is None:
+            self._delay = asyncio.get_running_loop().call_later(LONGEST_DELAY_S, self._write_soon)
         return self._commit or self._in_flight
+
+    def _write_soon(self) -> None:
+        if self._delay is not None:
+            self._delay.cancel()
+            self._delay = None
+        if self._commit is not None and self._writer is None:
+            self._writer = asyncio.create_task(self._write_pending())
 
     async def settled(self) -> None:
         """Return once all that is in memory now is on disk.
@@ -101,6 +117,7 @@ class Journal:
 
     async def close(self) -> None:
         """Write what is pending and close the store."""
+        self._write_soon()
         if self._writer is not None:
             await self._writer
         self._thread.shutdown()

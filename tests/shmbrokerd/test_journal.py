@@ -107,6 +107,50 @@ def test_commits_that_wait_are_written_together(disk: Disk) -> None:
     run(scenario())
 
 
+def test_what_may_wait_is_written_with_what_comes_next(disk: Disk) -> None:
+    async def scenario() -> None:
+        journal = journal_of(disk)
+        later = journal.enter(count("later", 1), may_wait=True)
+        assert journal.state.counters == {"later": 1}
+        await journal.commit(count("now", 2))
+        assert later is not None
+        assert later.done()
+        assert disk.writes == [2]
+        await journal.close()
+
+    run(scenario())
+
+
+def test_what_may_wait_does_not_wait_for_long(disk: Disk) -> None:
+    async def scenario() -> None:
+        journal = journal_of(disk)
+        for _ in range(2):
+            later = journal.enter(count("later", 1), may_wait=True)
+            assert later is not None
+            await later
+        assert disk.writes == [1, 1]
+        await journal.close()
+
+    run(scenario())
+
+
+def test_who_asks_does_not_hear_of_what_may_wait_before_it_is_written(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shmbrokerd.journal.LONGEST_DELAY_S", 3600)
+
+    async def scenario() -> None:
+        journal = journal_of(disk)
+        journal.enter(count("later", 1), may_wait=True)
+        await journal.settled()
+        assert disk.writes == [1]
+        journal.enter(count("last", 2), may_wait=True)
+        await journal.close()
+        assert disk.writes == [1, 1]
+
+    run(scenario())
+
+
 def test_nothing_pending_means_no_waiting(disk: Disk) -> None:
     async def scenario() -> None:
         journal = journal_of(disk)

@@ -236,9 +236,11 @@ class Transactions:
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
     async def _complete(self, transactional_id: str) -> None:
+        """The producer is answered at once: its transaction is decided and marked on the disk, and whoever comes back after a
+        crash completes it again. What it asks for next is written behind the completion, and mostly with it."""
         completion = self._coordinator.complete(transactional_id, now().wall_ms)
-        written = self._journal.enter(list(completion.records))
-        self._answer_parked(transactional_id)
+        written = self._journal.enter(list(completion.records), may_wait=not completion.renews_id)
+        self._answer_parked(transactional_id, renews_id=completion.renews_id)
         if written is not None:
             await asyncio.shield(written)
         if completion.offsets:
@@ -291,14 +293,15 @@ class Transactions:
         if not waiting:
             self._parked.pop(transactional_id, None)
 
-    def _answer_parked(self, transactional_id: str) -> None:
+    def _answer_parked(self, transactional_id: str, *, renews_id: bool) -> None:
         """Put the requests again that waited for the end of this transaction, in the order in which they came."""
         for parked in list(self._parked.get(transactional_id, ())):
             if parked.answer.done():
                 continue
             try:
                 act = self._coordinator.handle(parked.body, parked.client, parked.caller, now().wall_ms)
-                written = self._enter(act)
+                is_stored = isinstance(parked.body, m.EndTransaction) and not (act.records or renews_id)
+                written = None if is_stored else self._enter(act)
             except BrokerError as error:
                 parked.answer.set_exception(error)
             else:

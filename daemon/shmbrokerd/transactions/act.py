@@ -33,9 +33,11 @@ class Act(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """The end of a transaction: what is to be stored in one piece."""
+    """The end of a transaction: what is to be stored in one piece. ``renews_id``: the transactional id goes on with another
+    producer id, of which nobody may hear before it is stored. All else that a producer hears of the end is in the decision."""
 
     records: Sequence[Record]
+    renews_id: bool = False
 
     @property
     def offsets(self) -> list[OffsetRow]:

@@ -120,7 +120,7 @@ class Coordinator:
         """All markers of an id whose transaction is ending are on the disk."""
         new_id, taken = self._new_ids()
         completion = ends.complete(self._state, transactional_id, new_id, now_ms)
-        return Completion([*taken, *completion.records])
+        return completion._replace(records=[*taken, *completion.records])
 
     def opened(self, event: TransactionOpened) -> Markers | None:
         """A log says that a transaction began: the marker to end it there, if it is none that will end by itself."""

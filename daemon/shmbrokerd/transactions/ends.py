@@ -145,4 +145,4 @@ def complete(state: State, transactional_id: str, new_id: NewId, now_ms: int) ->
         owner_birth=-1,
     )
     records.append(Put(completed))
-    return Completion(records)
+    return Completion(records, is_used_up)

@@ -102,8 +102,9 @@ class CommitTransactionOffsets(Message):
 class EndTransaction(Message):
     """Commit or abort. To end what never began is no error: nothing is written.
 
-    Failures: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, INVALID_TXN_STATE when the other end was decided before (by the
-    transaction time-out, say), CONCURRENT_TRANSACTIONS (retriable): decided, and the markers cannot be written yet.
+    Failures: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED also when the transaction was ended without its producer (time-out,
+    death of the process), INVALID_TXN_STATE when the producer itself has asked for the other end before,
+    CONCURRENT_TRANSACTIONS (retriable): decided, and the markers cannot be written yet.
     """
 
     transactional_id: str

@@ -5,6 +5,8 @@ from transactionkit.desk import Desk
 
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
+from shmbrokerd.transactions.act import Act
+from shmbrokerd.transactions.states import LAST_PRODUCER_EPOCH
 
 S = m.TransactionState
 BAD_STATE = ErrorCode.INVALID_TXN_STATE
@@ -103,3 +105,24 @@ def test_nothing_is_added_while_markers_are_written(desk: Desk) -> None:
     assert desk.add(producer, "t-1") == FENCED
     assert desk.add(following, "t-1") == ErrorCode.CONCURRENT_TRANSACTIONS
     assert desk.ask_end(following, True) == FENCED
+
+
+@pytest.mark.parametrize("epoch", [0, LAST_PRODUCER_EPOCH - 1, LAST_PRODUCER_EPOCH])
+def test_the_decision_says_all_that_the_producer_hears_unless_its_epochs_are_used_up(
+    desk: Desk, epoch: int
+) -> None:
+    desk.init()
+    producer = desk.set_epoch(epoch)
+    desk.add(producer, "t-0")
+    desk.ask_end(producer, True)
+    decided = desk.row()
+    completion = desk.coordinator.complete("x", desk.now_ms)
+    desk.apply(Act(list(completion.records)))
+    assert completion.renews_id == (epoch == LAST_PRODUCER_EPOCH)
+    assert decided is not None
+    reply = desk.ask_end(producer, True)
+    is_foretold = (reply.producer_id, reply.producer_epoch) == (
+        decided.producer_id,
+        decided.producer_epoch,
+    )
+    assert is_foretold != completion.renews_id

@@ -179,13 +179,17 @@ class World:
 
         return then
 
-    def _handle(self, connection: Connection, body: Any) -> None:
+    def _handle(self, connection: Connection, body: Any, *, is_stored: bool = False) -> None:
+        """``is_stored``: the end of a transaction is answered before its completion is on the disk, as its decision is."""
         caller = Caller(connection.worker.process, "sim")
         connection.worker.is_buried = False  # whoever is heard is watched, even if it is no more
         try:
             act = self.coordinator.handle(body, connection, caller, self.now_ms)
         except BrokerError as error:
             self._enter([], self._answer(connection, m.Failure(error.code, error.message)))
+            return
+        if is_stored and isinstance(body, m.EndTransaction) and not act.records:
+            self._answer(connection, act.reply)(True)
             return
         if act.reply is not None:
             self._enter(act.records, self._answer(connection, act.reply))
@@ -257,7 +261,7 @@ class World:
         self._enter(list(completion.records))
         waiting = self._parked.pop(transactional_id, [])
         for connection, body in waiting:
-            self._handle(connection, body)
+            self._handle(connection, body, is_stored=not completion.renews_id)
 
     def hear_event(self) -> None:
         if self.events:
@@ -420,7 +424,17 @@ class World:
             assert committed.issuperset(worker.confirmed), (
                 f"{worker.confirmed} were answered, and are not there"
             )
-            assert self._offset(worker.number) > worker.confirmed[-1][1]
+            assert max(self._offset(worker.number), self._decided(worker.number)) > worker.confirmed[-1][1]
+
+    def _decided(self, number: int) -> int:
+        """The offset that is in force once what is decided on the disk is completed; 0 for none."""
+        transactions = self.disk.transactions
+        decided = [
+            pending.offset
+            for each, pending in transactions.pending_at(GROUP, (INPUT, number))
+            if transactions.rows[each].state is S.PREPARE_COMMIT
+        ]
+        return max(decided, default=0)
 
     def check_replay(self) -> None:
         """The state is what the records make of it."""
