@@ -178,7 +178,8 @@ def test_kills_under_load_cost_no_key_its_last_value(
             lambda follower=follower: follower.read_some() or follower.position >= end, f"the end ({told})"
         )
         assert follower.table == load.acknowledged, told
-    wait_for(lambda: _sealed_bytes(broker) < 1 << 20, f"small sealed segments ({told})")
+    # One pass may have had many full segments to look after: what it leaves of them is joined by the next pass.
+    wait_for(lambda: max(_sealed_sizes(broker), default=0) < 1 << 19, f"small sealed segments ({told})")
     _check_what_is_left(make_consumer(broker, TOPIC), load, end, told)
 
 
@@ -217,7 +218,7 @@ def test_a_reader_goes_on_while_the_log_is_compacted_and_finds_it_small_when_it_
     for number in range(1, 12):
         write(number)
     wait_for(lambda: "compacted table [0]" in broker.log, "a compaction")
-    wait_for(lambda: _sealed_bytes(broker) < 3 << 20, "small sealed segments")
+    wait_for(lambda: sum(_sealed_sizes(broker)) < 3 << 20, "small sealed segments")
     offsets = [message.offset() for message in first]
 
     def read_on() -> bool:
@@ -298,9 +299,13 @@ def _check_what_retention_left(consumer: Consumer, load: Load) -> None:
             assert table[key] == (offset, value), SEED
 
 
-def _sealed_bytes(broker: EmbeddedBroker) -> int:
-    files = sorted((broker.data_dir / "logs" / f"{TOPIC}-0").glob("*.mdb"))
-    return sum(path.stat().st_size for path in files[:-1])
+def _sealed_sizes(broker: EmbeddedBroker) -> list[int]:
+    """In bytes. Files that are being swapped are left out."""
+    sizes = []
+    for path in sorted((broker.data_dir / "logs" / f"{TOPIC}-0").glob("*.mdb"))[:-1]:
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return sizes
 
 
 def test_a_record_without_a_key_is_refused_and_the_topic_goes_on(
