@@ -18,6 +18,13 @@ SYSTEM_RUNTIME_DIR = Path("/run/shmbroker")
 CONTROL_SOCKET_NAME = "control.sock"
 TABLE_NAME = "partitions"
 COUNTERS_NAME = "counters"
+LOCK_NAME = ".lock"
+"""In the data dir: locked by the daemon that uses it, whose pid it holds."""
+PROPERTIES_NAME = "meta.properties"
+LOGS_NAME = "logs"
+DATA_DIR_FORMAT = "shmbroker"
+DATA_DIR_VERSION = 1
+"""What this version writes into ``meta.properties``, and the newest that it reads."""
 
 
 def is_system_user() -> bool:

@@ -15,14 +15,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from shmbroker.directories import DATA_DIR_FORMAT, DATA_DIR_VERSION, LOCK_NAME, LOGS_NAME, PROPERTIES_NAME
 from shmbroker.errors import BrokerError, ErrorCode
 
-FORMAT = "shmbroker"
-VERSION = 1
-LOCK_NAME = ".lock"
-PROPERTIES_NAME = "meta.properties"
 METADATA_NAME = "metadata.mdb"
-LOGS_NAME = "logs"
 ORPHAN_WAIT_S = 1.0
 """A broker whose daemon was killed exits within milliseconds; this is how long a new daemon waits for
 that."""
@@ -155,15 +151,15 @@ def _properties(text: str) -> list[tuple[str, str]]:
 
 def _check_identity(path: Path, properties: dict[str, str], node_id: int) -> tuple[str, int]:
     where = path / PROPERTIES_NAME
-    if properties.get("format") != FORMAT:
+    if properties.get("format") != DATA_DIR_FORMAT:
         raise DataDirError(
             f"{where} was not written by shmbroker (format={properties.get('format')});"
             " choose another --data-dir"
         )
     version = properties.get("version", "")
-    if not version.isdigit() or int(version) > VERSION:
+    if not version.isdigit() or int(version) > DATA_DIR_VERSION:
         raise DataDirError(
-            f"{where} has version {version}, this daemon reads up to {VERSION}: upgrade shmbroker to open it"
+            f"{where} has version {version}, this daemon reads up to {DATA_DIR_VERSION}: upgrade shmbroker to open it"
         )
     found = properties.get("node.id", "")
     cluster_id = properties.get("cluster.id", "")
@@ -187,7 +183,9 @@ def new_cluster_id() -> str:
 
 def _write_identity(path: Path, node_id: int) -> tuple[str, int]:
     cluster_id = new_cluster_id()
-    text = f"format={FORMAT}\nversion={VERSION}\ncluster.id={cluster_id}\nnode.id={node_id}\n"
+    text = (
+        f"format={DATA_DIR_FORMAT}\nversion={DATA_DIR_VERSION}\ncluster.id={cluster_id}\nnode.id={node_id}\n"
+    )
     scratch = path / _SCRATCH_NAME
     with scratch.open("w", encoding="utf-8") as file:
         file.write(text)

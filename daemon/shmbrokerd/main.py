@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from shmbroker.config.descriptors import descriptors_needed
 from shmbroker.config.static import StaticConfig, load_static_config
 from shmbroker.directories import default_data_dir, default_runtime_dir
 from shmbroker.errors import BrokerError
@@ -21,12 +22,6 @@ from shmbrokerd.broker_process import BrokerSpawner
 from shmbrokerd.data_dir import open_data_dir
 from shmbrokerd.owner import watch_owner
 from shmbrokerd.runtime_dir import open_runtime_dir
-
-DESCRIPTORS_PER_PARTITION = 3
-"""The active segment's file, its lock file, and one sealed segment being read."""
-DESCRIPTORS_PER_CLIENT = 6
-"""The connection, the region, both ends of its bell, its end of the doorbell, one to spare."""
-SPARE_DESCRIPTORS = 256
 
 
 class Options(NamedTuple):
@@ -108,11 +103,7 @@ def _make_doorbell() -> int:
 
 def _raise_descriptor_limit(config: StaticConfig) -> None:
     """Ask for as many descriptors as the limits may need; the broker process inherits the answer."""
-    wanted = (
-        SPARE_DESCRIPTORS
-        + config.number("max.connections") * DESCRIPTORS_PER_CLIENT
-        + config.number("max.partitions") * DESCRIPTORS_PER_PARTITION
-    )
+    wanted = descriptors_needed(config.number("max.connections"), config.number("max.partitions"))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -65,6 +65,11 @@ class Figures(NamedTuple):
     state: int
 
 
+def table_bytes(slots: int) -> int:
+    """Size of a table with room for ``slots`` partitions."""
+    return HEADER_BYTES + slots * SLOT_BYTES
+
+
 class PartitionTable:
     """A mapping of the table. Only the daemon's processes hold a writable one."""
 
@@ -80,7 +85,7 @@ class PartitionTable:
                 ErrorCode.UNSUPPORTED_VERSION,
                 f"{name} is not a partition table of version {VERSION}: client and daemon differ in version",
             )
-        if len(region) < HEADER_BYTES + slots * SLOT_BYTES or slots < 1:
+        if len(region) < table_bytes(slots) or slots < 1:
             raise BrokerError(ErrorCode.INVALID_REQUEST, f"{name}: cut short")
         self.slots = slots
         self.incarnation = incarnation
@@ -88,7 +93,7 @@ class PartitionTable:
     @classmethod
     def create(cls, path: Path, slots: int, incarnation: int) -> PartitionTable:
         """Make a fresh table with room for ``slots`` partitions at ``path``."""
-        region = create_shared_file(path, HEADER_BYTES + slots * SLOT_BYTES)
+        region = create_shared_file(path, table_bytes(slots))
         with memoryview(region) as view, view.cast("q") as words:
             words[1], words[2], words[3] = VERSION, slots, incarnation
             words[0] = MAGIC

@@ -26,6 +26,7 @@ from shmclient.cli import (
     topics,
     transactions,
 )
+from shmclient.cli.doctor import command as doctor
 from shmclient.cli.exit_codes import ExitCode, explain
 
 
@@ -106,6 +107,7 @@ log.app.command("verify")(log_check.verify)
 log.app.command("repair")(log_check.repair)
 app.add_typer(log.app, name="log")
 app.command("status")(status.status)
+app.command("doctor")(doctor.doctor)
 app.command("top")(top.top)
 app.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(
     run.run

@@ -52,6 +52,8 @@ shmbroker transactions find-hanging                              # what holds re
 shmbroker log dump /var/lib/shmbroker --verify-only
 shmbroker log verify /var/lib/shmbroker                          # every page and every batch
 shmbroker log repair /var/lib/shmbroker --yes                    # with the daemon stopped
+shmbroker doctor                                                 # what is wrong, or soon will be
+shmbroker doctor --fix                                           # asks before each thing it does
 shmbroker run -- pytest                                          # with a daemon of its own
 ```
 """

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from shmbroker.directories import LOCK_NAME, PROPERTIES_NAME
 from shmclient.cli import output
 from shmclient.cli.exit_codes import CliError
 from shmclient.cli.options import Json
@@ -27,8 +28,6 @@ Paths = Annotated[
         show_default=False,
     ),
 ]
-
-_LOCK_NAME, _IDENTITY_NAME = ".lock", "meta.properties"
 
 
 class Checked(NamedTuple):
@@ -173,7 +172,7 @@ def _check_batches(path: Path) -> Checked:
 def _data_dir_of(path: Path) -> Path | None:
     """The data dir that ``path`` is, or is in."""
     path = path.absolute()
-    return next((folder for folder in (path, *path.parents) if (folder / _IDENTITY_NAME).is_file()), None)
+    return next((folder for folder in (path, *path.parents) if (folder / PROPERTIES_NAME).is_file()), None)
 
 
 def _is_in_use(root: Path) -> bool:
@@ -193,7 +192,7 @@ class _InUseError(CliError):
 def _locked(root: Path) -> Iterator[None]:
     """Hold the lock of a data dir, so that no daemon starts on it meanwhile."""
     try:
-        fd = os.open(root / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(root / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         yield  # a copy without its lock
         return
