@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import multiprocessing
 import random
 import signal
@@ -49,7 +50,7 @@ SOURCE, SINK = "lines", "counted"
 GROUP = "counters"
 PARTITIONS = 4
 WORKERS = 2
-CHUNK = 300
+CHUNK = 1000
 """Records in a transaction, at most."""
 PATIENCE_S = 60
 
@@ -67,6 +68,7 @@ def transform(line: bytes) -> bytes:
 def work(to_main: Connection, address: str, number: int) -> None:
     """Consume, transform, produce, until told that it is over."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the main process ends, and the workers with it
+    expect_outages()
     reading = {
         "bootstrap.servers": address,
         "group.id": GROUP,
@@ -75,9 +77,8 @@ def work(to_main: Connection, address: str, number: int) -> None:
         "enable.auto.commit": False,  # offsets go with the transactions
         "session.timeout.ms": 1000,  # of who is killed while the daemon is away; else it knows at once
         "heartbeat.interval.ms": 200,
-        "log_level": 2,
     }
-    writing = {"bootstrap.servers": address, "transactional.id": f"counter-{number}", "log_level": 2}
+    writing = {"bootstrap.servers": address, "transactional.id": f"counter-{number}"}
     with Consumer(reading) as consumer, Producer(writing) as producer:
         initialize(producer)
         consumer.subscribe([SOURCE])
@@ -85,6 +86,11 @@ def work(to_main: Connection, address: str, number: int) -> None:
             messages = [m for m in consumer.consume(CHUNK, timeout=0.1) if m.error() is None]
             if messages:
                 process(consumer, producer, messages)
+
+
+def expect_outages() -> None:
+    """The daemon is killed on purpose: no warnings that it is away."""
+    logging.getLogger("shmclient").setLevel(logging.ERROR)
 
 
 def initialize(producer: Producer) -> None:
@@ -232,7 +238,7 @@ class Run:
 def reader(address: str, isolation: str) -> Iterator[Consumer]:
     """A consumer of all the output."""
     config = {"bootstrap.servers": address, "group.id": "reader", "enable.auto.commit": False}
-    with Consumer(config | {"isolation.level": isolation, "log_level": 2}) as consumer:
+    with Consumer(config | {"isolation.level": isolation}) as consumer:
         consumer.assign([TopicPartition(SINK, number, OFFSET_BEGINNING) for number in range(PARTITIONS)])
         yield consumer
 
@@ -307,6 +313,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse_arguments()
+    expect_outages()
     console = Console()
     seed = random.randrange(2**32) if arguments.seed is None else arguments.seed
     victims = ["worker"] * arguments.worker_kills + ["daemon"] * arguments.daemon_kills
