@@ -305,7 +305,7 @@ if __name__ == "__main__":
     producer.produce("t", b"parent-1")
     for process in processes:
         process.join()
-        assert process.exitcode == 0
+        assert process.exitcode == 0, process.exitcode
     assert producer.flush(20) == 0
 """
     )

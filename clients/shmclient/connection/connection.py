@@ -41,6 +41,11 @@ PUSH = 0
 R = TypeVar("R")
 OnReply = Callable[[ResponseBody | KafkaError], None]
 
+# Made while this is imported, and not by the first thread that connects: msgspec learns the types in several steps, and a
+# process that another thread forks in between has half of them for good, and crashes.
+_REQUESTS = Codec(Request)
+_RESPONSES = Codec(Response)
+
 
 class Connection:
     """Requests to the daemon. Thread-safe. Constructing one does no I/O.
@@ -234,7 +239,7 @@ class Connection:
                 sock.close()
                 failure = failure or error
                 continue
-            return Channel(sock, Codec(Request), Codec(Response))
+            return Channel(sock, _REQUESTS, _RESPONSES)
         raise failure or FileNotFoundError("no runtime dir to look in")
 
     def _greet(self, channel: Channel[Request, Response]) -> HelloReply:
