@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.backends import Broker
+from support.backends import KEPT, Broker
 
 VALUES = [str(number).encode() for number in range(10)]
 
@@ -91,7 +91,7 @@ def offsets(broker: Broker, topic: str, spec: Any, partition: int = 0, **call: A
 @pytest.fixture
 def timed(broker: Broker) -> str:
     """A topic of two partitions, the first with the timestamps 1000, 5000, 3000 ms."""
-    name = broker.topic(2)
+    name = broker.topic(2, KEPT)
     for timestamp in (1000, 5000, 3000):
         broker.fill(name, [b"v"], timestamp=timestamp)
     return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.backends import REQUEST_TIMEOUT_S, Broker, eventually, unique
+from support.backends import KEPT, REQUEST_TIMEOUT_S, Broker, eventually, unique
 
 FAR_FUTURE_MS = 4_000_000_000_000
 
@@ -13,7 +13,7 @@ FAR_FUTURE_MS = 4_000_000_000_000
 @pytest.fixture
 def topic(broker: Broker) -> str:
     """Five records in partition 0 with the timestamps 1000, 2000, ... 5000 ms; none in partition 1."""
-    name = broker.topic(2)
+    name = broker.topic(2, KEPT)
     for number in range(1, 6):
         broker.fill(name, [str(number)], timestamp=1000 * number)
     return name
@@ -91,7 +91,7 @@ def test_an_empty_partition_has_no_record_at_any_time(broker: Broker, topic: str
 
 
 def test_times_are_searched_in_order_of_offset(broker: Broker) -> None:
-    topic = broker.topic()
+    topic = broker.topic(config=KEPT)
     for timestamp in (1000, 5000, 3000, 7000):
         broker.fill(topic, [b"v"], timestamp=timestamp)
     assert [offset_for(broker, topic, time) for time in (1, 2000, 4000, 6000)] == [0, 1, 1, 3]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.backends import Broker
+from support.backends import KEPT, Broker
 
 
 def test_a_consumed_record_says_all_that_was_produced(broker: Broker) -> None:
-    topic = broker.topic(2)
+    topic = broker.topic(2, KEPT)
     broker.fill(topic, [b"earlier"], partition=1)
     headers = [("a", b"1"), ("a", b"2"), ("null", None)]
     broker.deliver(topic, "value", "key", partition=1, timestamp=12345, headers=headers)
@@ -58,7 +58,7 @@ def test_a_topic_may_stamp_records_itself(broker: Broker) -> None:
 
 
 def test_records_of_one_producer_keep_their_timestamps_and_headers(broker: Broker) -> None:
-    topic = broker.topic()
+    topic = broker.topic(config=KEPT)
     producer = broker.producer({"linger.ms": 50})
     given = [(str(n).encode(), 1000 + 7 * n, [("n", str(n).encode())] if n % 3 else None) for n in range(100)]
     for value, timestamp, headers in given:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.backends import REQUEST_TIMEOUT_S, Broker, Reports
+from support.backends import KEPT, REQUEST_TIMEOUT_S, Broker, Reports
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_integers_that_do_not_fit_are_overflow_errors(broker: Broker, argument: 
 
 @pytest.mark.parametrize("timestamp", [1, 12345, 1_700_000_000_000])
 def test_a_timestamp_is_kept(broker: Broker, timestamp: int) -> None:
-    topic = broker.topic()
+    topic = broker.topic(config=KEPT)
     report = broker.deliver(topic, b"v", timestamp=timestamp)
     message = broker.read(broker.reader(topic), 1)[0]
     for seen in (report.message, message):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support.backends import REQUEST_TIMEOUT_S, Broker, Reports, eventually, unique
+from support.backends import KEPT, REQUEST_TIMEOUT_S, Broker, Reports, eventually, unique
 
 READERS = ["read_committed", "read_uncommitted"]
 DONE = b"done"
@@ -172,7 +172,7 @@ def test_a_consumers_watermarks_are_those_of_its_level(broker: Broker, isolation
 
 
 def test_a_time_may_be_that_of_a_marker(broker: Broker) -> None:
-    topic = broker.topic()
+    topic = broker.topic(config=KEPT)
     producer = transactional(broker)
     producer.begin_transaction()
     producer.produce(topic, b"a", partition=0, timestamp=1000)

@@ -32,6 +32,9 @@ SHORT_SESSIONS = {
 }
 """Of every broker: members that stall are to be missed soon."""
 
+KEPT = {"retention.ms": "-1"}
+"""Of topics whose records are stamped in 1970: retention, which looks now and then, would take them for old."""
+
 _serial = itertools.count()
 
 

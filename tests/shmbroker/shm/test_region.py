@@ -2,7 +2,8 @@ import errno
 import mmap
 import os
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,16 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.region import create_session_fd, create_shared_file, map_session_fd, map_shared_file
 
 
-@pytest.fixture
-def file_limit() -> Iterator[Callable[[int], None]]:
-    """Let no file grow beyond so many bytes: what a full file system does, on any machine."""
+@contextmanager
+def file_limit(limit_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: what a full file system does, on any machine. It holds for the file that pytest
+    writes to as well, so it has to be lifted before the test ends."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda limit_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
@@ -45,12 +50,12 @@ def test_a_session_region_leaves_no_name_and_is_not_inherited(session_fd: int) -
     assert not os.get_inheritable(session_fd)
 
 
-def test_a_region_that_cannot_be_reserved_is_a_storage_error(file_limit) -> None:
-    file_limit(16384)
+def test_a_region_that_cannot_be_reserved_is_a_storage_error() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with pytest.raises(
-        BrokerError, match="cannot reserve 1048576 bytes of shared memory for huge"
-    ) as refused:
+    with (
+        file_limit(16384),
+        pytest.raises(BrokerError, match="cannot reserve 1048576 bytes of shared memory for huge") as refused,
+    ):
         create_session_fd("huge", 1 << 20)
     assert refused.value.code == ErrorCode.KAFKA_STORAGE_ERROR
     assert len(list(Path("/proc/self/fd").iterdir())) == before
@@ -116,11 +121,10 @@ def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
     assert empty.value.code == ErrorCode.INVALID_REQUEST
 
 
-def test_a_full_disk_is_a_storage_error_and_leaves_the_old_file(tmp_path: Path, file_limit) -> None:
+def test_a_full_disk_is_a_storage_error_and_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "figures"
     create_shared_file(path, 4096)[0] = 5
-    file_limit(16384)
-    with pytest.raises(BrokerError, match="cannot create") as refused:
+    with file_limit(16384), pytest.raises(BrokerError, match="cannot create") as refused:
         create_shared_file(path, 1 << 20)
     assert refused.value.code == ErrorCode.KAFKA_STORAGE_ERROR
     assert map_shared_file(path)[0] == 5
