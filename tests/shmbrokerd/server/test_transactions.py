@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -12,8 +13,13 @@ from typing import Any
 
 import pytest
 
-from shmbroker.errors import ErrorCode
+from shmbroker.config.static import StaticConfig
+from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
+from shmbrokerd.journal import Journal
+from shmbrokerd.metadata.records import PartitionRow, Put, Record, TopicRow
+from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.server.transactions import Transactions
 
 OK = ErrorCode.NO_ERROR
 S = m.TransactionState
@@ -306,6 +312,58 @@ def test_ids_are_listed_and_described(client: Any, daemon: Any, topic: str, prod
     assert (description.pid, description.client_id) == (os.getpid(), "raw")
     assert describe(client, "two").producer_id == second.identity.producer_id
     assert describe(client, "nope").code == ErrorCode.TRANSACTIONAL_ID_NOT_FOUND
+
+
+class Store:
+    """In memory."""
+
+    def __init__(self) -> None:
+        rows = [TopicRow("t", bytes(16), 0), PartitionRow("t", 0, 40, 0, 0, (0,), (0,))]
+        self.kept: list[Record] = [Put(row) for row in rows]
+
+    def records(self) -> list[Record]:
+        return self.kept
+
+    def write(self, records: list[Record]) -> None:
+        self.kept += records
+
+    def close(self) -> None:
+        pass
+
+
+class HangingLog:
+    """A broker that has told nobody of the transaction that is open in its log."""
+
+    def __init__(self) -> None:
+        self.start_offset = 12
+
+    async def ask(self, order: Any, _answer_type: Any) -> Any:
+        if isinstance(order, m.DescribeLogProducers):
+            return m.LogProducersReply([m.ActiveProducer(12345, 6, 0, 0, -1, self.start_offset)])
+        assert (order.producer_id, order.producer_epoch, order.committed) == (12345, 6, False)
+        self.start_offset = -1
+        return m.MarkersReply([m.MarkerOutcome(slot) for slot in order.slots])
+
+
+def test_a_transaction_that_hangs_is_aborted_by_hand() -> None:
+    async def scenario() -> None:
+        journal, broker = Journal(Store()), HangingLog()  # type: ignore[arg-type]
+        static = StaticConfig()
+        transactions = Transactions(
+            lambda: Settings(static, journal.state),
+            journal,
+            broker,  # type: ignore[arg-type]
+            lambda _: None,
+        )
+        reply = await transactions.abort_hanging(m.AbortTransaction("t", 0, 12345, 6))
+        assert reply == m.PartitionOutcomesReply([m.PartitionOutcome("t", 0)])
+        assert broker.start_offset == -1
+        with pytest.raises(BrokerError, match="no open transaction"):
+            await transactions.abort_hanging(m.AbortTransaction("t", 0, 12345, 6))
+        await transactions.stop()
+        await journal.close()
+
+    asyncio.run(scenario())
 
 
 def _identity(producer: Any) -> tuple[int, int]:

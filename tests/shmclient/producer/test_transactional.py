@@ -40,13 +40,14 @@ class World:
     def consumer(self) -> Consumer:
         return Consumer({"bootstrap.servers": self.broker.bootstrap_servers, "group.id": self.topic})
 
-    def read(self, partition: int = 0) -> list[bytes]:
+    def read(self, partition: int = 0, topic: str | None = None) -> list[bytes]:
         """What read_committed sees of a partition, up to a record that is written behind it now."""
+        topic = topic or self.topic
         with Producer({"bootstrap.servers": self.broker.bootstrap_servers}) as plain:
-            plain.produce(self.topic, b"end", partition=partition)
+            plain.produce(topic, b"end", partition=partition)
         found: list[bytes] = []
         with self.consumer() as consumer:
-            consumer.assign([TopicPartition(self.topic, partition, OFFSET_BEGINNING)])
+            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
             while True:
                 message = consumer.poll(TIMEOUT_S)
                 assert message is not None, f"nothing came behind {found}"
@@ -315,3 +316,71 @@ def test_two_producers_write_side_by_side(world: World) -> None:
         found = world.read(partition)
         assert [[value for value in found if value.startswith(name)] for name in (b"a", b"b")] == expected
         assert len(found) == 20
+
+
+# --- what goes wrong in a transaction, and goes right in the next one ----------------------------------------
+
+
+def commit_fails(producer: Producer) -> KafkaError:
+    """Why; the transaction is aborted then."""
+    error = error_of(lambda: producer.commit_transaction(TIMEOUT_S))
+    assert error.txn_requires_abort()
+    assert not error.fatal()
+    producer.abort_transaction(TIMEOUT_S)
+    return error
+
+
+def test_a_record_that_is_too_large_fails_one_transaction(world: World, producer: Producer) -> None:
+    small = f"{world.topic}-small"
+    with AdminClient({"bootstrap.servers": world.broker.bootstrap_servers}) as admin:
+        new = NewTopic(small, 1, config={"max.message.bytes": "2000"})
+        admin.create_topics([new])[small].result(TIMEOUT_S)
+    producer.begin_transaction()
+    producer.produce(world.topic, b"void", partition=0)
+    producer.produce(small, bytes(5000))
+    assert commit_fails(producer).code() == KafkaError.MSG_SIZE_TOO_LARGE
+    with producer.transaction():
+        producer.produce(world.topic, b"next", partition=0)
+        producer.produce(small, bytes(1000))
+    assert world.read() == [b"next"]
+
+
+def test_a_topic_that_is_made_anew_in_the_middle_fails_one_transaction(
+    world: World, producer: Producer
+) -> None:
+    topic = f"{world.topic}-again"
+    with AdminClient({"bootstrap.servers": world.broker.bootstrap_servers}) as admin:
+        admin.create_topics([NewTopic(topic, 1)])[topic].result(TIMEOUT_S)
+        producer.begin_transaction()
+        producer.produce(topic, b"gone with its log")
+        assert producer.flush(TIMEOUT_S) == 0
+        admin.delete_topics([topic])[topic].result(TIMEOUT_S)
+        admin.create_topics([NewTopic(topic, 1)])[topic].result(TIMEOUT_S)
+    producer.produce(topic, b"behind what is gone")
+    assert commit_fails(producer).code() == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
+    with producer.transaction():
+        producer.produce(topic, b"next")
+    assert world.read(topic=topic) == [b"next"]
+
+
+def test_an_id_that_expired_fails_one_transaction() -> None:
+    expiry = {
+        "transactional.id.expiration.ms": "200",
+        "transaction.remove.expired.transaction.cleanup.interval.ms": "50",
+    }
+    with EmbeddedBroker(config=expiry) as broker:
+        world = World(broker)
+        with (
+            world.producer() as producer,
+            AdminClient({"bootstrap.servers": broker.bootstrap_servers}) as admin,
+        ):
+            producer.init_transactions(TIMEOUT_S)
+            deadline = time.monotonic() + TIMEOUT_S
+            while admin.list_transactions().result(TIMEOUT_S):
+                assert time.monotonic() < deadline, "the id does not expire"
+            producer.begin_transaction()
+            producer.produce(world.topic, b"void", partition=0)
+            assert commit_fails(producer).code() == KafkaError.INVALID_PRODUCER_ID_MAPPING
+            with producer.transaction():
+                producer.produce(world.topic, b"next", partition=0)
+        assert world.read() == [b"next"]
