@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from shmbroker.directories import LOCK_NAME, PROPERTIES_NAME
 from shmclient.cli import output
 from shmclient.cli.exit_codes import CliError
 from shmclient.cli.options import Json
@@ -171,6 +170,8 @@ def _check_batches(path: Path) -> Checked:
 
 def _data_dir_of(path: Path) -> Path | None:
     """The data dir that ``path`` is, or is in."""
+    from shmbroker.directories import PROPERTIES_NAME
+
     path = path.absolute()
     return next((folder for folder in (path, *path.parents) if (folder / PROPERTIES_NAME).is_file()), None)
 
@@ -191,6 +192,8 @@ class _InUseError(CliError):
 @contextlib.contextmanager
 def _locked(root: Path) -> Iterator[None]:
     """Hold the lock of a data dir, so that no daemon starts on it meanwhile."""
+    from shmbroker.directories import LOCK_NAME
+
     try:
         fd = os.open(root / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
