@@ -182,8 +182,8 @@ class _Tables:
 
     def __init__(self, plan: _Plan, place: Place) -> None:
         self._has_gaps = plan.has_gaps
-        # That it is clean in part is not known any more: the next compaction finds out.
-        self._compacted = Compacted(place.end if place.end is not None else plan.log_end, place.base_offset)
+        # Clean to 0: it says nothing of the segments before it either, which may be dirty still. The next compaction finds out.
+        self._compacted = Compacted(place.end if place.end is not None else plan.log_end, clean_to=0)
         self._producers = ProducerReplay(plan.rows)
         self._highest_time = self._indexed_time = -(1 << 63)
         self._unindexed_bytes = 0

@@ -1,0 +1,119 @@
+"""A segment that was written anew after damage lost what it said of compaction: the cleaner must not believe too much of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shmbroker.log import segment
+from shmbroker.log.place import place_of
+from shmbroker.log.rebuild import rebuild
+from shmbroker.log.recovery import SegmentDecision
+from shmbroker.log.restore import inspect
+
+LATER_MS = 10_000
+"""Longer than delete.retention.ms."""
+
+
+def path_of(log: Any, base: int) -> Path:
+    return Path(log.folder) / segment.file_name(base)
+
+
+def repair(log: Any, base: int) -> None:
+    """As `shmbroker log repair` does, with the log closed."""
+    log.writer.close()
+    place = place_of(path_of(log, base))
+    rebuild(place, SegmentDecision.REBUILD, "damaged", lambda _: None, always_keep=True)
+    assert inspect(place, lambda _: None).damage == ""
+    log.reopen()
+
+
+def damage(log: Any, base: int, value: bytes) -> None:
+    """A byte of the batch with this value."""
+    path = path_of(log, base)
+    data = bytearray(path.read_bytes())
+    found = [at for at in range(len(data)) if data.startswith(value, at)]
+    assert found
+    for at in found:  # pages of older commits have it too
+        data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("has_lost_a_batch", [False, True])
+def test_a_deleted_key_does_not_come_back_when_what_follows_its_tombstone_was_repaired(
+    log: Any, has_lost_a_batch: bool
+) -> None:
+    log.append([b"a", b"z"], [b"1", b"2"])
+    log.seal()
+    log.compact()
+    log.append([b"a"], [None])
+    log.seal()
+    log.append([b"b"], [b"3"])
+    log.append([b"c"], [b"the-one-to-lose"])
+    log.append([b"d"], [b"5"])
+    log.seal()
+    if has_lost_a_batch:
+        damage(log, 3, b"the-one-to-lose")
+    repair(log, 3)
+    log.now_ms += LATER_MS
+    log.compact()
+    assert [key for _, key, value in log.records() if key == b"a" and value] == []
+    log.append([b"e"], [b"6"])
+    log.seal()
+    log.now_ms += LATER_MS
+    log.compact()
+    left = {key: value for _, key, value in log.records()}
+    assert left == {b"z": b"2", b"b": b"3", b"d": b"5", b"e": b"6"} | (
+        {} if has_lost_a_batch else {b"c": b"the-one-to-lose"}
+    )
+
+
+def test_keys_before_a_repaired_segment_are_cleaned_as_if_it_were_whole(log: Any) -> None:
+    log.append([b"a"], [b"1"])
+    log.seal()
+    log.append([b"a"], [b"2"])
+    log.seal()
+    log.append([b"b"], [b"3"])
+    log.append([b"c"], [b"the-one-to-lose"])
+    log.seal()
+    damage(log, 2, b"the-one-to-lose")
+    repair(log, 2)
+    log.compact()
+    assert log.records() == [(1, b"a", b"2"), (2, b"b", b"3")]
+
+
+def test_a_compacted_segment_that_was_repaired_is_read_and_cleaned_again(log: Any) -> None:
+    log.append([b"a", b"b", b"a", b"c"], [b"1", b"2", b"3", b"4"])
+    log.append([b"c", b"d"], [None, b"6"])
+    log.seal()
+    log.compact()
+    before = log.records()
+    assert [offset for offset, _, _ in before] == [1, 2, 4, 5]
+    repair(log, 0)
+    assert log.records() == before
+    (facts,) = log.segments()
+    assert facts.compacted is not None
+    assert facts.compacted.until == 6
+    assert log.compact().clean_to == 6
+    assert log.records() == before
+    # Its tombstone was seen anew: it stays for longer, never shorter.
+    log.now_ms += LATER_MS
+    log.append([b"a"], [b"7"])
+    log.seal()
+    log.compact()
+    assert {key: value for _, key, value in log.records()} == {b"a": b"7", b"b": b"2", b"d": b"6"}
+
+
+def test_a_repaired_segment_between_clean_ones_stays_clean(log: Any) -> None:
+    for number in range(3):
+        log.append([b"%d" % number, b"x"], [bytes(60_000), b"%d" % number])
+        log.seal()
+    log.compact()
+    bases = log.bases()
+    assert len(bases) > 1
+    before = log.records()
+    repair(log, bases[0])
+    assert log.compact().clean_to == 6
+    assert log.records() == before
