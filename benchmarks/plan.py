@@ -18,6 +18,8 @@ CLIENT_RECORDS = 100_000
 """At least so many for each producer while the number of clients grows: what a process does once, such as touching its memory
 for the first time, would pass for what records cost."""
 SINGLE_RECORDS = 5000
+SEGMENT_RECORDS = 4096
+"""Of 1 KiB, in each segment that is recovered: 100 segments fit on any disk and in most page caches."""
 CLIENT_PARTITIONS = 32
 """Constant while the number of clients grows, so that only the clients change."""
 
@@ -34,6 +36,7 @@ class Kind(StrEnum):
     TRANSACTIONS = "transactions"
     DISK_SPACE = "disk-space"
     START_TIME = "start-time"
+    RECOVERY = "recovery"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Effort:
     """Of the log whose size is looked at."""
     starts: Sequence[int]
     """Partitions of a daemon whose start is timed."""
+    recovery: Sequence[int]
+    """Segments that are checked after a power loss."""
 
 
 FULL = Effort(
@@ -97,6 +102,7 @@ FULL = Effort(
     transactions=tuple((records, partitions) for records in (1, 10, 1000) for partitions in (1, 4, 16)),
     payload_bytes=64 << 20,
     starts=(1, 100, 1000),
+    recovery=(1, 10, 100),
 )
 QUICK = Effort(
     repetitions=1,
@@ -113,6 +119,7 @@ QUICK = Effort(
     transactions=((10, 1), (1000, 16)),
     payload_bytes=8 << 20,
     starts=(100,),
+    recovery=(1, 10),
 )
 
 
@@ -133,6 +140,7 @@ def all_cases(backends: Sequence[Backend], effort: Effort) -> list[Case]:
         *_transactions(backends, effort.transactions),
         *_disk_space(backends, effort.payload_bytes),
         *_start_time(backends, effort.starts),
+        *_recovery(backends, effort.recovery),
         *_rest(backends),
     ]
 
@@ -306,6 +314,22 @@ def _disk_space(backends: Sequence[Backend], payload_bytes: int) -> list[Case]:
 def _start_time(backends: Sequence[Backend], counts: Sequence[int]) -> list[Case]:
     return [
         Case("start-time", f"{count} partitions", Kind.START_TIME, backend, Workload(100, partitions=count))
+        for backend in backends
+        if backend.name == SCALED
+        for count in counts
+    ]
+
+
+def _recovery(backends: Sequence[Backend], counts: Sequence[int]) -> list[Case]:
+    """Each segment the newest of a partition: older ones are not looked at."""
+    return [
+        Case(
+            "recovery",
+            f"{count} segments",
+            Kind.RECOVERY,
+            backend,
+            Workload(1024, records=count * SEGMENT_RECORDS, partitions=count),
+        )
         for backend in backends
         if backend.name == SCALED
         for count in counts

@@ -43,6 +43,8 @@ def table_of(results: Sequence[CaseResult]) -> Table:
         return _disk_space_table(results)
     if kind is Kind.START_TIME:
         return _start_time_table(results)
+    if kind is Kind.RECOVERY:
+        return _recovery_table(results)
     return _throughput_table(results)
 
 
@@ -248,6 +250,17 @@ def _start_time_table(results: Sequence[CaseResult]) -> Table:
         "descriptors": "descriptors",
     }
     return _figures("starting a daemon with a record in each partition", columns, results)
+
+
+def _recovery_table(results: Sequence[CaseResult]) -> Table:
+    columns = {
+        "checked ms": "checked_ms",
+        "rebuilt ms": "rebuilt_ms",
+        "same boot ms": "same_boot_ms",
+        "MB / segment": "segment_mb",
+        "checked MB/s": "checked_mb_per_s",
+    }
+    return _figures("starting a daemon after a power loss", columns, results)
 
 
 def _figures(title: str, columns: dict[str, str], results: Sequence[CaseResult], *, digits: int = 1) -> Table:

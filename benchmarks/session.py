@@ -14,6 +14,7 @@ from benchmarks.isolation import run_isolation
 from benchmarks.lag import run_lag
 from benchmarks.plan import Case, Effort, Kind
 from benchmarks.rebalance import run_rebalance
+from benchmarks.recovery import run_recovery
 from benchmarks.runner import RunFailedError, Sample, run_latency, run_rest, run_throughput
 from benchmarks.start_time import run_start_time
 from benchmarks.stats import Summary
@@ -36,6 +37,7 @@ RUNNERS: dict[Kind, Callable[..., Sample]] = {
     Kind.TRANSACTIONS: run_transactions,
     Kind.DISK_SPACE: run_disk_space,
     Kind.START_TIME: run_start_time,
+    Kind.RECOVERY: run_recovery,
 }
 
 
