@@ -1,0 +1,93 @@
+"""A segment looked at in every page: what is whole is said to be whole, and every single change of a tree page is found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shmbroker.log import segment
+from shmbroker.log.inspection import Inspection, large_pages
+from shmbroker.log.pages import BigValue
+from shmbroker.log.recovery import SegmentFacts
+from shmbroker.records.builder import ProducerStamp
+
+PAGE = 4096
+
+
+def inspected(path: Path, watch: Callable[[int], None] = lambda size: None) -> SegmentFacts:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return Inspection(fd, 0, {}, watch).run()
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture
+def path(log: Any, batch: Callable[..., Any]) -> Path:
+    for sequence in range(40):
+        log.append(batch([bytes(200)], sequence, ProducerStamp(7, 0, sequence)))
+    log.append(batch([bytes(10_000)], 50))
+    log.writer.flush()
+    log.reader.close()
+    log.writer.close()
+    return Path(log.folder) / segment.file_name(0)
+
+
+def test_a_whole_segment_is_whole(path: Path) -> None:
+    assert inspected(path) == SegmentFacts("", "", 41, 41, goes_on=False)
+
+
+def test_who_watches_is_told_of_every_batch(path: Path) -> None:
+    told: list[int] = []
+    inspected(path, told.append)
+    assert len(told) == 41
+    assert max(told) > 10_000
+
+
+def test_a_watch_that_raises_ends_it(path: Path) -> None:
+    def stop(_: int) -> None:
+        raise InterruptedError("the daemon stops")
+
+    with pytest.raises(InterruptedError):
+        inspected(path, stop)
+
+
+def test_every_page_that_is_in_use_is_missed_when_it_is_empty(path: Path) -> None:
+    """Of free pages nobody reads anything."""
+    whole = path.read_bytes()
+    facts = inspected(path)
+    noticed = 0
+    for number in range(2, len(whole) // PAGE):
+        path.write_bytes(whole[: number * PAGE] + bytes(PAGE) + whole[(number + 1) * PAGE :])
+        noticed += inspected(path) != facts
+    assert noticed >= 8
+    path.write_bytes(whole)
+    assert inspected(path) == facts
+
+
+def test_a_file_cut_short_and_one_without_metas_are_damaged(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(bytes(2 * PAGE) + whole[2 * PAGE :])
+    assert inspected(path).damage
+    path.write_bytes(whole[: -3 * PAGE])
+    assert "cut short" in inspected(path).damage
+
+
+def test_a_flipped_byte_in_a_batch_is_of_that_batch(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    at = data.find(bytes(9000))  # inside of the large one
+    data[at + 4500] ^= 1
+    path.write_bytes(data)
+    facts = inspected(path)
+    assert facts.damage == ""
+    assert "offset 40" in facts.bad_batch
+    assert (facts.batches, facts.log_end) == (40, 40)
+
+
+@pytest.mark.parametrize(("size", "pages"), [(1, 1), (PAGE - 16, 1), (PAGE - 15, 2), (3 * PAGE, 4)])
+def test_a_large_value_has_as_many_pages_as_it_needs_with_its_header(size: int, pages: int) -> None:
+    assert large_pages(BigValue(5 * PAGE + 16, size), PAGE) == (5, pages)
