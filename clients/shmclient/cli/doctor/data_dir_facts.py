@@ -56,6 +56,9 @@ class _Look:
         self._note(f"looking at {len(folders)} partitions")
         for folder in folders[:MAX_PARTITIONS]:
             self._partition(folder)
+        holder_pid = self._holder_pid() if exists else 0
+        if holder_pid > 0 and not is_alive(holder_pid):
+            self._dead_readers.clear()  # a daemon in another pid namespace: its pids say nothing here
         return DataDir(
             path=str(path),
             exists=exists,
@@ -64,7 +67,7 @@ class _Look:
             gid=status.st_gid,
             mode=status.st_mode,
             unreadable=_some(self._unreadable),
-            holder_pid=self._holder_pid() if exists else 0,
+            holder_pid=holder_pid,
             format=properties.get("format", ""),
             version=properties.get("version", ""),
             partitions=len(folders),

@@ -76,6 +76,7 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("lock-files", {"data": {"dead_readers": ("/l",), "holder_pid": 7}}, WARNING, "dead"),
     ("lock-files", {"data": {"dead_readers": ("/l",)}}, OK, "the next start clears them"),
     ("lock-files", {"data": {"orphan_locks": ("/l",)}}, WARNING, "without a segment: /l"),
+    ("lock-files", {"data": {"unlooked": 7}}, OK, "7 partitions were not looked at"),
     ("backups", {"data": {"backups": ("/x.mdb.damaged",), "backup_bytes": 2048}}, WARNING, "2.0 KiB"),
     ("descriptors", {"daemon": {"max_files": 291}}, PROBLEM, "10 partitions need 292"),
     ("descriptors", {"daemon": {"max_files": 15_615}}, WARNING, "not for the 15616"),

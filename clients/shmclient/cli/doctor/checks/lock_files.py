@@ -21,4 +21,5 @@ def check(facts: Facts) -> Finding:
         )
     if data.dead_readers:
         return ok(f"slots of dead readers in {len(data.dead_readers)} lock files; the next start clears them")
-    return ok("no readers are left behind")
+    unlooked = f"; {data.unlooked} partitions were not looked at" if data.unlooked else ""
+    return ok(f"no readers are left behind{unlooked}")
