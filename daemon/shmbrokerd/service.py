@@ -72,7 +72,9 @@ class Service:
         self._logs = PartitionLogs(
             table, data_dir, self._supervisor, self._settings, timeout_s, self._recovery, self._life
         )
-        self._cleaning = Cleaning(self._settings, self._logs, self._supervisor, runtime_dir.table_path)
+        self._cleaning = Cleaning(
+            self._settings, self._logs, self._supervisor, runtime_dir.table_path, counters
+        )
         limits = RingLimits(
             config.number("session.ring.bytes"),
             config.number("session.ring.max.bytes"),
@@ -95,6 +97,7 @@ class Service:
             self._transactions,
             self._lag,
             self._life,
+            self._cleaning,
             spawner.doorbell_fd,
         )
         self._connection_limits = ConnectionLimits.from_config(config)

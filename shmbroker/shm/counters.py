@@ -4,7 +4,7 @@ Layout (little-endian, all words 8 bytes)::
 
     header    line 0   magic  version  system counters  sessions
               line 1   daemon pid  broker pid  started at (ms since the epoch)
-    system    one line per SystemCounter, written by the broker process
+    system    one line per SystemCounter, written by the broker process, CLEANER_* by the main process
     session i line 0   id (0: free)  pid  kind  connected at ms           main process
               line 1   batches  records  bytes  refused                   broker process (producers)
               line 2   client id, UTF-8, zero-padded                      main process
@@ -57,6 +57,10 @@ class SystemCounter(enum.IntEnum):
     RETENTION_SEGMENTS = 12, "segments deleted by retention"
     RETENTION_OVERRUNS = 13, "segments deleted that retention.groups had not read"
     SPACE_REFUSALS = 14, "times that the disk had less than log.min.free.bytes"
+    CLEANER_PASSES = 15, "compaction passes"
+    CLEANER_FAILURES = 16, "compaction passes that failed"
+    CLEANER_BYTES_READ = 17, "bytes read by compaction"
+    CLEANER_BYTES_WRITTEN = 18, "bytes written by compaction"
 
 
 class SessionCounters(NamedTuple):

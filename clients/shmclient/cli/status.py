@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shmclient.cli import output
 from shmclient.cli.options import DEFAULT_TIMEOUT_S, BootstrapServer, Json, Property, Timeout
 from shmclient.cli.target import CLIENT_ID, Target
+
+if TYPE_CHECKING:
+    from shmbroker.protocol.messages import DescribeDaemonReply
 
 
 def status(
@@ -26,31 +29,39 @@ def status(
         "partitions": sum(len(topic.partitions) for topic in cluster.topics.values()),
     }
     sessions: list[dict[str, Any]] = []
+    compaction: list[dict[str, Any]] = []
     if target.is_local:
         del facts["brokers"]
-        daemon, sessions = _daemon(target)
-        facts |= daemon
+        daemon = _ask(target)
+        facts |= _facts(daemon)
+        sessions, compaction = _sessions(daemon), _compaction(daemon)
     if as_json:
-        output.write_json(facts | {"sessions": sessions} if target.is_local else facts)
+        lists = {"compaction": compaction, "sessions": sessions}
+        output.write_json(facts | lists if target.is_local else facts)
         return
     output.write_table(
         ["", "value"], [[name.replace("_", " "), _text(value)] for name, value in facts.items()]
     )
+    if compaction:
+        output.write_table(list(compaction[0]), [list(topic.values()) for topic in compaction])
     if sessions:
         output.write_table(list(sessions[0]), [list(session.values()) for session in sessions])
 
 
-def _daemon(target: Target) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _ask(target: Target) -> DescribeDaemonReply:
     from shmbroker.protocol.messages import DescribeDaemon, DescribeDaemonReply
     from shmclient.connection import Connection
 
     config = target.config()
     connection = Connection(config["bootstrap.servers"], CLIENT_ID)
     try:
-        reply = connection.request(DescribeDaemon(), DescribeDaemonReply, target.timeout_s)
+        return connection.request(DescribeDaemon(), DescribeDaemonReply, target.timeout_s)
     finally:
         connection.disconnect()
-    facts = {
+
+
+def _facts(reply: DescribeDaemonReply) -> dict[str, Any]:
+    return {
         "version": reply.version,
         "bootstrap_server": f"shm:{reply.runtime_dir}",
         "data_dir": reply.data_dir,
@@ -62,7 +73,10 @@ def _daemon(target: Target) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "disk_free_bytes": reply.free_bytes,
         "alarms": reply.alarms,
     }
-    sessions = [
+
+
+def _sessions(reply: DescribeDaemonReply) -> list[dict[str, Any]]:
+    return [
         {
             "kind": session.kind,
             "pid": session.pid,
@@ -73,7 +87,21 @@ def _daemon(target: Target) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         for session in reply.sessions
         if session.client_id != CLIENT_ID
     ]
-    return facts, sessions
+
+
+def _compaction(reply: DescribeDaemonReply) -> list[dict[str, Any]]:
+    """How far compacted topics are; "-" where no cleaner has looked yet."""
+    return [
+        {
+            "compacted_topic": info.topic,
+            "clean_bytes": info.clean_bytes if info.unseen < info.partitions else "-",
+            "dirty_bytes": info.dirty_bytes if info.unseen < info.partitions else "-",
+            "partitions": info.partitions,
+            "unseen": info.unseen,
+            "failing": len(info.problems),
+        }
+        for info in reply.compaction
+    ]
 
 
 def _memory_bytes(pid: int) -> int:

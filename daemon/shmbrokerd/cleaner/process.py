@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,14 +22,16 @@ from shmbroker.protocol.messages import (
     CleanerResponse,
     CompactedLog,
     CompactedLogs,
+    CompactionLook,
     ListCompacted,
     LogCleaned,
+    LogsLookedAt,
     ReplaceSegments,
 )
 from shmbroker.shm.table import PartitionState, PartitionTable
 from shmbrokerd.cleaner.cleaning import CleaningPass, Tools, Work
 from shmbrokerd.cleaner.rules import Prospect, SegmentFacts, choose, look_at
-from shmbrokerd.cleaner.setbacks import Setbacks, setback_of
+from shmbrokerd.cleaner.setbacks import Setback, Setbacks, setback_of
 from shmbrokerd.cleaner.survey import Survey
 from shmbrokerd.cleaner.throttle import Throttle
 from shmbrokerd.logs import log
@@ -38,6 +40,7 @@ ANSWER_TIMEOUT_S = 120.0
 """The main process waits for a broker that is being restarted before it answers a swap; past this it hangs itself."""
 
 A = TypeVar("A", bound=CleanerAnswer)
+Found = tuple[CompactedLog, list[SegmentFacts], Prospect]
 
 
 class CleanerLoop:
@@ -51,6 +54,8 @@ class CleanerLoop:
         self._survey = Survey()
         self._setbacks = Setbacks()
         """By topic id and partition."""
+        self._told: list[CompactionLook] = []
+        """What the main process knows of logs."""
 
     def run(self) -> None:
         try:
@@ -80,6 +85,7 @@ class CleanerLoop:
     def _clean_one(self, listed: CompactedLogs) -> bool:
         """Compact the log that needs it most; False when none does."""
         found = self._prospects(listed.logs)
+        self._tell_looks([self._look(entry, found) for entry in listed.logs])
         chosen = choose({key: prospect for key, (_, _, prospect) in found.items()})
         if chosen is None:
             return False
@@ -89,9 +95,7 @@ class CleanerLoop:
             self._ask(self._clean(entry, segments, prospect, listed), BrokerReply)
         return True
 
-    def _prospects(
-        self, logs: Iterable[CompactedLog]
-    ) -> dict[bytes, tuple[CompactedLog, list[SegmentFacts], Prospect]]:
+    def _prospects(self, logs: Iterable[CompactedLog]) -> dict[bytes, Found]:
         now_ms = time.time_ns() // 1_000_000
         found = {}
         self._survey.forget_others({Path(entry.directory) for entry in logs})
@@ -109,6 +113,19 @@ class CleanerLoop:
             prospect = look_at(segments, figures.last_stable, entry.config, now_ms)
             found[_key(entry)] = entry, segments, prospect
         return found
+
+    def _look(self, entry: CompactedLog, found: Mapping[bytes, Found]) -> CompactionLook:
+        key = _key(entry)
+        figures = (-1, -1, -1)
+        if key in found:
+            prospect = found[key][2]
+            figures = prospect.start, prospect.clean_bytes, prospect.dirty_bytes
+        return CompactionLook(entry.slot, entry.topic_id, *figures, self._setbacks.problem(key))
+
+    def _tell_looks(self, looks: list[CompactionLook]) -> None:
+        if looks != self._told:
+            self._ask(LogsLookedAt(looks), BrokerReply)
+            self._told = looks
 
     # --- and how -------------------------------------------------------------------------------------------
 
@@ -138,7 +155,8 @@ class CleanerLoop:
             cleaning.run()
         except BrokerError as error:
             self._set_back(entry, error)
-            outcome.code, outcome.message = error.code, error.message
+            if setback_of(error) is not Setback.CHANGED:
+                outcome.code, outcome.message = error.code, error.message
         else:
             self._setbacks.forget(_key(entry))
             _tell(entry, cleaning.work, time.monotonic() - started_at)
@@ -149,7 +167,7 @@ class CleanerLoop:
         return outcome
 
     def _set_back(self, entry: CompactedLog, error: BrokerError) -> None:
-        if self._setbacks.note(_key(entry), setback_of(error), time.monotonic()):
+        if self._setbacks.note(_key(entry), setback_of(error), error.message, time.monotonic()):
             log.warning("cannot compact %s [%d]: %s", entry.topic, entry.partition, error.message)
         else:
             log.info("compacting %s [%d] is put off: %s", entry.topic, entry.partition, error.message)

@@ -49,9 +49,13 @@ class Setbacks:
     def __init__(self) -> None:
         self._last: dict[bytes, tuple[Setback, float, float]] = {}
         """Why, when to try again, and the pause if it fails once more."""
+        self._problems: dict[bytes, str] = {}
 
-    def note(self, key: bytes, setback: Setback, now_s: float) -> bool:
+    def note(self, key: bytes, setback: Setback, message: str, now_s: float) -> bool:
         """The log failed; True when people ought to hear of it."""
+        self._problems.pop(key, None)
+        if setback is not Setback.CHANGED:
+            self._problems[key] = message
         before, _, pause_s = self._last.get(key, (None, 0.0, FIRST_PAUSE_S))
         match setback:
             case Setback.CHANGED:
@@ -67,10 +71,16 @@ class Setbacks:
     def is_paused(self, key: bytes, now_s: float) -> bool:
         return key in self._last and now_s < self._last[key][1]
 
+    def problem(self, key: bytes) -> str:
+        """Why the log cannot be compacted; empty when nothing is wrong."""
+        return self._problems.get(key, "")
+
     def forget(self, key: bytes) -> None:
         """It works again."""
         self._last.pop(key, None)
+        self._problems.pop(key, None)
 
     def forget_others(self, keys: Container[bytes]) -> None:
         """Only logs that are there still can fail."""
         self._last = {key: last for key, last in self._last.items() if key in keys}
+        self._problems = {key: problem for key, problem in self._problems.items() if key in keys}

@@ -6,6 +6,7 @@ They decide what to compact, and say so here first, for no two may be at the sam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +19,14 @@ from shmbroker.protocol.messages import (
     CleanerRequest,
     CompactedLog,
     CompactedLogs,
+    CompactionInfo,
+    CompactionLook,
     ListCompacted,
     LogCleaned,
+    LogsLookedAt,
     ReplaceSegments,
 )
+from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbrokerd.broker_link import BrokerGoneError
 from shmbrokerd.cleaner_process import CleanerProcess
 from shmbrokerd.metadata.settings import Settings
@@ -38,6 +43,7 @@ class Cleaning:
         logs: PartitionLogs,
         supervisor: Supervisor,
         table_path: Path,
+        counters: CountersFile,
     ) -> None:
         self._settings = settings
         self._logs = logs
@@ -46,15 +52,26 @@ class Cleaning:
         self._running: list[asyncio.Task[None]] = []
         self._claims: dict[int, int] = {}
         """Slots that are being compacted, and by which cleaner."""
+        self._counters = counters
+        self._looks: dict[int, CompactionLook] = {}
+        """By slot, what a cleaner saw last."""
+        self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Keep as many cleaner processes as there should be, until cancelled; all are gone then."""
         try:
             while True:
                 await self._adjust(self._wanted())
-                await asyncio.sleep(self._settings().broker_number("log.cleaner.backoff.ms") / 1000)
+                with contextlib.suppress(TimeoutError):
+                    backoff_ms = self._settings().broker_number("log.cleaner.backoff.ms")
+                    await asyncio.wait_for(self._changed.wait(), backoff_ms / 1000)
+                self._changed.clear()
         finally:
             await self._adjust(0)
+
+    def settings_changed(self) -> None:
+        """There may be something to compact now, or nothing any more."""
+        self._changed.set()
 
     def _wanted(self) -> int:
         settings = self._settings()
@@ -101,9 +118,11 @@ class Cleaning:
                 return self._claim(number, slot, topic_id)
             case ReplaceSegments():
                 return await self._replace(number, body)
+            case LogsLookedAt(looks):
+                self._looks |= {look.slot: look for look in looks}
+                return BrokerReply()
             case LogCleaned():
-                if self._claims.get(body.slot) == number:
-                    del self._claims[body.slot]
+                self._cleaned(number, body)
                 return BrokerReply()
 
     def _list(self) -> CompactedLogs:
@@ -126,6 +145,35 @@ class Cleaning:
         )
         return CompactedLogs(logs, limits)
 
+    def describe(self) -> list[CompactionInfo]:
+        """How far each compacted topic is, as it was seen last."""
+        state = self._settings().state
+        self._looks = {slot: look for slot, look in self._looks.items() if slot in state.slots}
+        return [self._describe_topic(topic) for topic in self._compacted_topics(self._settings())]
+
+    def _describe_topic(self, topic: str) -> CompactionInfo:
+        entry = self._settings().state.topics[topic]
+        seen: dict[int, CompactionLook] = {}
+        for row in entry.partitions.values():
+            look = self._looks.get(row.slot)
+            if look is not None and look.topic_id == entry.row.topic_id:
+                seen[row.partition] = look
+        told = [look for look in seen.values() if look.clean_to >= 0]
+        return CompactionInfo(
+            topic,
+            len(entry.partitions),
+            len(entry.partitions) - len(told),
+            sum(look.clean_bytes for look in told),
+            sum(look.dirty_bytes for look in told),
+            [f"{topic} [{partition}]: {look.problem}" for partition, look in seen.items() if look.problem],
+        )
+
+    def alarms(self) -> list[str]:
+        """What somebody ought to look at, for people."""
+        problems = [problem for info in self.describe() for problem in info.problems]
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        return [f"cannot compact {problems[0]}{more}"] if problems else []
+
     def _claim(self, number: int, slot: int, topic_id: bytes) -> BrokerReply:
         state = self._settings().state
         row = state.slots.get(slot)
@@ -134,6 +182,14 @@ class Cleaning:
             return BrokerReply(ErrorCode.UNKNOWN_TOPIC_OR_PART, f"slot {slot} is another cleaner's, or gone")
         self._claims[slot] = number
         return BrokerReply()
+
+    def _cleaned(self, number: int, body: LogCleaned) -> None:
+        if self._claims.get(body.slot) == number:
+            del self._claims[body.slot]
+        failed = body.code != ErrorCode.NO_ERROR
+        self._counters.add(SystemCounter.CLEANER_FAILURES if failed else SystemCounter.CLEANER_PASSES)
+        self._counters.add(SystemCounter.CLEANER_BYTES_READ, body.bytes_read)
+        self._counters.add(SystemCounter.CLEANER_BYTES_WRITTEN, body.bytes_written)
 
     async def _replace(self, number: int, body: ReplaceSegments) -> BrokerReply:
         if self._claims.get(body.slot) != number:

@@ -20,6 +20,7 @@ from shmbrokerd.logs import change_level, current_level, log
 from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
+from shmbrokerd.server.cleaning import Cleaning
 from shmbrokerd.server.client import Client
 from shmbrokerd.server.data_life import DataLife
 from shmbrokerd.server.groups import Groups
@@ -60,6 +61,7 @@ class Conductor:
         transactions: Transactions,
         lag: LagMonitor,
         life: DataLife,
+        cleaning: Cleaning,
         doorbell_fd: int,
     ) -> None:
         self._config = config
@@ -72,6 +74,7 @@ class Conductor:
         self._transactions = transactions
         self._lag = lag
         self._life = life
+        self._cleaning = cleaning
         self._doorbell_fd = doorbell_fd
         self.clients: set[Client] = set()
 
@@ -182,6 +185,7 @@ class Conductor:
                 return Answer(await self._delete_records(body))
             case m.AlterConfigs():
                 reply = await self._carry_out(configs.alter_configs(self.settings, body))
+                self._cleaning.settings_changed()
                 await self._life.reconfigure()
                 return Answer(reply)
             case m.JoinGroup() | m.ReleasePartitions() | m.LeaveGroup():
@@ -259,7 +263,9 @@ class Conductor:
 
     async def _create_topics(self, body: m.CreateTopics) -> m.ResponseBody:
         decision = topics.create_topics(self.settings, body, self._circumstances())
-        return await self._carry_out(decision)
+        reply = await self._carry_out(decision)
+        self._cleaning.settings_changed()
+        return reply
 
     async def _describe_topics(self, body: m.DescribeTopics) -> m.ResponseBody:
         missing = topics.missing_topics(self.settings, body)
@@ -370,7 +376,8 @@ class Conductor:
             partitions=len(state.slots),
             sessions=[_session_info(client) for client in self.clients],
             free_bytes=self._life.free_bytes(),
-            alarms=self._life.alarms(),
+            alarms=[*self._life.alarms(), *self._cleaning.alarms()],
+            compaction=self._cleaning.describe(),
         )
 
 

@@ -38,8 +38,10 @@ from shmbroker.protocol.messages.cleaning import (
     CleanerResponse,
     CompactedLog,
     CompactedLogs,
+    CompactionLook,
     ListCompacted,
     LogCleaned,
+    LogsLookedAt,
 )
 from shmbroker.protocol.messages.configs import (
     AlterConfigs,
@@ -53,6 +55,7 @@ from shmbroker.protocol.messages.configs import (
 )
 from shmbroker.protocol.messages.daemon import (
     BrokerInfo,
+    CompactionInfo,
     DescribeCluster,
     DescribeClusterReply,
     DescribeDaemon,
@@ -212,6 +215,8 @@ __all__ = [
     "CommittedOffset",
     "CompactedLog",
     "CompactedLogs",
+    "CompactionInfo",
+    "CompactionLook",
     "ConfigAlteration",
     "ConfigChange",
     "ConfigDescription",
@@ -277,6 +282,7 @@ __all__ = [
     "LogConfig",
     "LogLevelReply",
     "LogProducersReply",
+    "LogsLookedAt",
     "MarkerOutcome",
     "MarkersReply",
     "MemberRef",

@@ -53,6 +53,24 @@ class ClaimLog(Message):
     topic_id: bytes
 
 
+class CompactionLook(msgspec.Struct, frozen=True, array_like=True):
+    """What a cleaner process found of a log: below ``clean_to`` no key has two records, ``dirty_bytes`` wait for a pass. -1: it
+    could not be looked at. ``problem`` says why it cannot be compacted, for people."""
+
+    slot: int
+    topic_id: bytes
+    clean_to: int = -1
+    clean_bytes: int = -1
+    dirty_bytes: int = -1
+    problem: str = ""
+
+
+class LogsLookedAt(Message):
+    """All that a cleaner process was told of, when something changed. Answered by BrokerReply."""
+
+    looks: list[CompactionLook]
+
+
 class LogCleaned(Message):
     """A pass is over, or gave up where ``code`` is an error. Answered by BrokerReply."""
 
@@ -67,7 +85,7 @@ class LogCleaned(Message):
     message: str = ""
 
 
-CleanerRequest = ListCompacted | ClaimLog | ReplaceSegments | LogCleaned
+CleanerRequest = ListCompacted | ClaimLog | ReplaceSegments | LogsLookedAt | LogCleaned
 CleanerAnswer = CompactedLogs | BrokerReply
 
 

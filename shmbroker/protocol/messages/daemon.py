@@ -37,6 +37,19 @@ class SessionInfo(Message):
     connected_at_ms: int
 
 
+class CompactionInfo(msgspec.Struct, frozen=True):
+    """How far a topic is compacted, as the cleaner saw it last. Bytes are of sealed segments; ``unseen`` of its partitions are
+    not in them, for no cleaner has looked at them."""
+
+    topic: str
+    partitions: int
+    unseen: int
+    clean_bytes: int
+    dirty_bytes: int
+    problems: list[str]
+    """Of partitions that cannot be compacted."""
+
+
 class DescribeDaemonReply(Message):
     version: str
     data_dir: str
@@ -51,6 +64,8 @@ class DescribeDaemonReply(Message):
     """Room on the file system of the logs; -1: this daemon does not say."""
     alarms: list[str] = msgspec.field(default_factory=list)
     """What somebody ought to look at, for people."""
+    compaction: list[CompactionInfo] = msgspec.field(default_factory=list)
+    """Of each topic with ``cleanup.policy=compact``."""
 
 
 class SetLogLevel(Message):

@@ -32,7 +32,7 @@ def test_too_little_room_is_told_from_damage() -> None:
 def test_damage_is_told_each_time_and_pauses_double_up_to_an_hour() -> None:
     setbacks, now_s, pauses = Setbacks(), 5.0, []
     for _ in range(15):
-        assert setbacks.note(b"log", Setback.FAILED, now_s)
+        assert setbacks.note(b"log", Setback.FAILED, "why", now_s)
         began_s = now_s
         while setbacks.is_paused(b"log", now_s):
             now_s += 0.5
@@ -45,25 +45,34 @@ def test_a_log_that_changes_under_each_pass_is_looked_at_every_second_and_nobody
     setbacks = Setbacks()
     for now_s in range(100):
         assert not setbacks.is_paused(b"log", now_s)
-        assert not setbacks.note(b"log", Setback.CHANGED, now_s)
+        assert not setbacks.note(b"log", Setback.CHANGED, "why", now_s)
         assert setbacks.is_paused(b"log", now_s + 0.9)
 
 
 def test_a_disk_without_room_is_told_once_and_looked_at_soon() -> None:
     setbacks = Setbacks()
-    assert setbacks.note(b"log", Setback.NO_ROOM, 0.0)
+    assert setbacks.note(b"log", Setback.NO_ROOM, "why", 0.0)
     for number in range(1, 50):
         now_s = number * NO_ROOM_PAUSE_S
         assert not setbacks.is_paused(b"log", now_s)
-        assert not setbacks.note(b"log", Setback.NO_ROOM, now_s)
+        assert not setbacks.note(b"log", Setback.NO_ROOM, "why", now_s)
 
 
 def test_what_works_again_or_is_gone_is_forgotten() -> None:
     setbacks = Setbacks()
     for key in (b"a", b"b"):
-        setbacks.note(key, Setback.FAILED, 0.0)
+        setbacks.note(key, Setback.FAILED, "damage", 0.0)
+    assert setbacks.problem(b"a") == "damage"
     setbacks.forget(b"a")
+    assert (setbacks.problem(b"a"), setbacks.problem(b"b")) == ("", "damage")
     setbacks.forget(b"never failed")
     assert (setbacks.is_paused(b"a", 0.5), setbacks.is_paused(b"b", 0.5)) == (False, True)
     setbacks.forget_others({b"a"})
-    assert not setbacks.is_paused(b"b", 0.5)
+    assert (setbacks.is_paused(b"b", 0.5), setbacks.problem(b"b")) == (False, "")
+
+
+def test_that_a_log_changed_is_no_problem() -> None:
+    setbacks = Setbacks()
+    setbacks.note(b"a", Setback.NO_ROOM, "full", 0.0)
+    setbacks.note(b"a", Setback.CHANGED, "a segment is gone", 10.0)
+    assert setbacks.problem(b"a") == ""

@@ -1,3 +1,5 @@
+import time
+
 from shmclient import Consumer
 
 
@@ -24,3 +26,23 @@ def test_no_daemon(cli, tmp_path):
     message, hint = result.stderr.splitlines()
     assert str(tmp_path) in message
     assert "shmbrokerd" in hint
+
+
+def test_status_shows_how_far_compacted_topics_are(cli, new_name):
+    cli("topics", "create", new_name, "--partitions", 2, "--config", "cleanup.policy=compact").ok()
+
+    def line():
+        rows = cli("status", "--json").json()["compaction"]
+        (row,) = [row for row in rows if row["compacted_topic"] == new_name]
+        return row
+
+    assert line()["partitions"] == 2
+    # A cleaner is started for it, and tells that nothing is sealed yet.
+    seen = {"compacted_topic": new_name, "clean_bytes": 0, "dirty_bytes": 0, "partitions": 2}
+    deadline = time.monotonic() + 60
+    while (found := line()) != seen | {"unseen": 0, "failing": 0}:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    assert new_name in cli("status").ok()
+    cli("topics", "delete", new_name).ok()
+    assert new_name not in str(cli("status", "--json").json()["compaction"])
