@@ -48,13 +48,15 @@ async def stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
 
 
 class Pauses:
-    """How long to wait before a process that ended is started anew: twice as long each time, unless it had run well."""
+    """How long to wait before a process that ended is started anew: twice as long each time up to ``max_s``, unless it had run
+    well."""
 
-    def __init__(self) -> None:
-        self._next_s = FIRST_PAUSE_S
+    def __init__(self, max_s: float = MAX_PAUSE_S) -> None:
+        self._max_s = max_s
+        self._next_s = min(FIRST_PAUSE_S, max_s)
 
     def after(self, ran_for_s: float) -> float:
         if ran_for_s > STEADY_S:
-            self._next_s = FIRST_PAUSE_S
-        pause_s, self._next_s = self._next_s, min(2 * self._next_s, MAX_PAUSE_S)
+            self._next_s = min(FIRST_PAUSE_S, self._max_s)
+        pause_s, self._next_s = self._next_s, min(2 * self._next_s, self._max_s)
         return pause_s

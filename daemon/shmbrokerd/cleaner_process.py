@@ -26,23 +26,26 @@ STOP_GRACE_S = 0.5
 
 
 class CleanerProcess:
-    """``run`` keeps one running. ``answer`` is awaited for each of its questions, ``on_end`` called when one has ended."""
+    """``run`` keeps one running. ``answer`` is awaited for each of its questions, ``on_end`` called when one has ended;
+    ``max_pause_s`` is the longest wait before the next."""
 
     def __init__(
         self,
         table_path: Path,
         answer: Callable[[CleanerRequest], Awaitable[CleanerAnswer]],
         on_end: Callable[[], None],
+        max_pause_s: float,
     ) -> None:
         self._table_path = table_path
         self._answer = answer
         self._on_end = on_end
+        self._max_pause_s = max_pause_s
         self._question_codec = Codec(CleanerQuestion)
         self._response_codec = Codec(CleanerResponse)
 
     async def run(self) -> None:
         """Until cancelled; the process is gone then."""
-        pauses, loop = Pauses(), asyncio.get_running_loop()
+        pauses, loop = Pauses(self._max_pause_s), asyncio.get_running_loop()
         while True:
             started_at = loop.time()
             try:

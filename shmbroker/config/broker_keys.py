@@ -181,7 +181,7 @@ _OWN = [
         "broker.restart.backoff.max.ms",
         _INT,
         5000,
-        "Longest wait between two starts of a broker process.",
+        "Longest wait between two starts of a broker process, or a cleaner process.",
         unit="ms",
         minimum=0,
         maximum=INT_MAX,

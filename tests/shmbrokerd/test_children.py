@@ -70,3 +70,8 @@ def test_pauses_double_up_to_a_limit_and_begin_anew_after_a_long_life() -> None:
     assert waited[-1] == MAX_PAUSE_S
     assert pauses.after(STEADY_S + 1) == FIRST_PAUSE_S
     assert pauses.after(0.01) == 2 * FIRST_PAUSE_S
+
+
+def test_the_limit_may_be_lower_than_the_first_pause() -> None:
+    pauses = Pauses(0.05)
+    assert [pauses.after(ran_for_s) for ran_for_s in (0.01, 0.01, STEADY_S + 1)] == [0.05] * 3

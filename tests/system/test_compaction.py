@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import psutil
@@ -102,15 +103,20 @@ class Follower:
     def __init__(self, consumer: Consumer, *, in_batches: bool) -> None:
         self._consumer = consumer
         self._in_batches = in_batches
+        self._batches = consumer.consume_batches(timeout=0.01)
         self.table: dict[bytes, tuple[int, bytes | None]] = {}
         self.position = -1
         self.records = 0
 
     def read_some(self) -> None:
         if self._in_batches:
-            for batch in self._consumer.consume_batches(timeout=0.01):
+            # The iterator ends when nothing came for that long, which under load may be never.
+            batches = list(islice(self._batches, 100))
+            for batch in batches:
                 assert batch.count == len(batch.offset_list()) > 0
                 self._take(batch.offset_list(), batch.key_list(), batch.value_list())
+            if len(batches) < 100:
+                self._batches = self._consumer.consume_batches(timeout=0.01)
             return
         messages = self._consumer.consume(500, 0.01)
         for message in messages:

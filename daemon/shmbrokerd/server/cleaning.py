@@ -93,6 +93,7 @@ class Cleaning:
             self._table_path,
             lambda body: self.answer(number, body),
             lambda: self._release_all(number),
+            self._settings().broker_number("broker.restart.backoff.max.ms") / 1000,
         ).run()
 
     def _release_all(self, number: int) -> None:
