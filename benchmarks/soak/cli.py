@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.soak import plot
+from benchmarks.soak import plot, table
 from benchmarks.soak.load import GROUP, PARTITIONS, TIMEOUT_S, TOPIC, Load
 from benchmarks.soak.samples import Sample, grown, take
 from benchmarks.usage import MIB, process_trees
@@ -28,8 +28,14 @@ CONFIG: dict[str, Any] = {
     "log.segment.bytes": SEGMENT_BYTES,
     "log.retention.check.interval.ms": 500,
     "log.initial.task.delay.ms": 0,
+    "log.cleaner.backoff.ms": 100,
 }
 TOPIC_CONFIG = {"retention.bytes": str(4 * SEGMENT_BYTES), "retention.groups": GROUP, "flush.ms": "1000"}
+TABLE_CONFIG = {
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0.2",
+    "delete.retention.ms": "1000",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks soak",
-        description="Produce, consume, roll and delete segments of 1 MiB, and watch what the daemon holds.",
+        description="Produce, consume, roll, delete and compact segments of 1 MiB, and watch what the daemon holds.",
     )
     parser.add_argument("--rolls", type=int, default=10_000, help="end after so many (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=30.0, help="or after so long (default: %(default)g)")
@@ -82,15 +88,20 @@ def _soak(options: argparse.Namespace, folder: Path) -> list[Sample]:
 
     with EmbeddedBroker(config=CONFIG, data_dir=folder / "data") as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        admin.create_topics([NewTopic(TOPIC, PARTITIONS, config=TOPIC_CONFIG)])[TOPIC].result(TIMEOUT_S)
+        topics = (TOPIC, PARTITIONS, TOPIC_CONFIG), (table.TOPIC, table.PARTITIONS, TABLE_CONFIG)
+        created = admin.create_topics(
+            [NewTopic(name, count, config=config) for name, count, config in topics]
+        )
+        for future in created.values():
+            future.result(TIMEOUT_S)
         counters = CountersFile.open(broker.runtime_dir / "counters")
-        daemons = process_trees([broker.pid])
+        daemons = _processes(broker.pid)
         load = Load(broker.bootstrap_servers, options.rate * 1e6)
 
-        def counts() -> tuple[int, int, int]:
-            wanted = SystemCounter.ROLLS, SystemCounter.RETENTION_SEGMENTS
-            rolls, deleted = (counters.read(counter) for counter in wanted)
-            return rolls, deleted, load.received
+        def counts() -> tuple[int, int, int, int]:
+            wanted = SystemCounter.ROLLS, SystemCounter.RETENTION_SEGMENTS, SystemCounter.CLEANER_PASSES
+            rolls, deleted, compactions = (counters.read(counter) for counter in wanted)
+            return rolls, deleted, compactions, load.received
 
         try:
             load.start()
@@ -100,7 +111,19 @@ def _soak(options: argparse.Namespace, folder: Path) -> list[Sample]:
             counters.close()
         if samples[-1].deleted_segments == 0:
             raise RuntimeError("retention deleted nothing: the soak proved nothing")
+        if samples[-1].compactions == 0:
+            raise RuntimeError("nothing was compacted: the soak proved nothing")
     return samples
+
+
+def _processes(pid: int) -> list[psutil.Process]:
+    """The daemon's, once its cleaner has been started for the compacted topic."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not any("shmbrokerd.cleaner" in process.cmdline() for process in process_trees([pid])):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no cleaner process was started in {TIMEOUT_S:g} s")
+        time.sleep(0.01)
+    return process_trees([pid])
 
 
 def _watch(
@@ -108,7 +131,7 @@ def _watch(
 ) -> list[Sample]:
     samples: list[Sample] = []
     began = last_said = time.monotonic()
-    while not samples or (samples[-1].seconds < options.seconds and samples[-1].rolls < options.rolls):
+    while not samples or (samples[-1].seconds < options.seconds and not _is_enough(samples[-1], options)):
         time.sleep(options.interval)
         load.check()
         now = time.monotonic()
@@ -120,9 +143,14 @@ def _watch(
     return samples
 
 
+def _is_enough(sample: Sample, options: argparse.Namespace) -> bool:
+    return sample.rolls >= options.rolls and sample.deleted_segments > 0 and sample.compactions > 0
+
+
 def _line(sample: Sample) -> str:
     return (
         f"{sample.seconds:8.1f} s  {sample.rolls:7d} rolls  {sample.deleted_segments:7d} deleted"
+        f"  {sample.compactions:6d} compactions"
         f"  {sample.disk_mb:7.1f} MB on disk  {sample.daemon_uss_mb:6.1f} MB of memory"
         f"  {sample.daemon_descriptors:4d} descriptors  {sample.reader_slots} reader slots"
     )

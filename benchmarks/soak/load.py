@@ -1,7 +1,7 @@
-"""The load: one producer and one consumer, each on a thread, with proof that nothing is lost on the way.
+"""The load: one producer and two consumers, each on a thread, with proof that nothing is lost on the way.
 
 Values are numbered for each partition. The topic is kept for the consumer's group (`retention.groups`), so whatever is
-missing is an error, however fast segments are deleted.
+missing is an error, however fast segments are deleted. One record of `TABLE_EVERY` goes to a compacted topic: see `table`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import time
 from collections import defaultdict
 from typing import Any
 
+from benchmarks.soak.table import PARTITIONS as PARTITIONS_OF_TABLE
+from benchmarks.soak.table import TOPIC as TABLE
+from benchmarks.soak.table import Table, read_whole
+
 TOPIC = "soak"
 GROUP = "soak"
 PARTITIONS = 4
@@ -19,6 +23,8 @@ VALUE_BYTES = 16 * 1024
 MAX_BEHIND = 2000
 """Values (32 MiB) that the consumer may be behind before the producer waits for it: what is on the disk stays the same."""
 COMMIT_EVERY = 200
+TABLE_EVERY = 4
+"""A sixteenth of the bytes: on a busy machine, too, the cleaner is done with them in time."""
 TIMEOUT_S = 60.0
 _NUMBER_BYTES = 8
 
@@ -31,8 +37,10 @@ class Load:
         self._rate_bytes = rate_bytes
         self._stopping = threading.Event()
         self._threads = [
-            threading.Thread(target=self._guard, args=(run,)) for run in (self._produce, self._consume)
+            threading.Thread(target=self._guard, args=(run,))
+            for run in (self._produce, self._consume, self._follow)
         ]
+        self.table = Table()
         self.sent = self.received = 0
         self.failure: BaseException | None = None
 
@@ -46,6 +54,7 @@ class Load:
         for thread in self._threads:
             thread.join(2 * TIMEOUT_S)
         self.check()
+        self.table.check(read_whole(self._address))
 
     def check(self) -> None:
         if self.failure is not None:
@@ -70,11 +79,18 @@ class Load:
                 try:
                     producer.produce(TOPIC, value, partition=partition, on_delivery=self._delivered)
                     self.sent += 1
+                    if self.sent % TABLE_EVERY == 0:
+                        self._produce_to_table(producer)
                 except BufferError:
                     producer.poll(0.1)
                 producer.poll(0)
             if left := producer.flush(TIMEOUT_S):
                 raise RuntimeError(f"{left} values were not acknowledged in {TIMEOUT_S:g} s")
+
+    def _produce_to_table(self, producer: Any) -> None:
+        partition, key, value = self.table.next_record()
+        producer.produce(TABLE, value, key, partition=partition, on_delivery=self._delivered)
+        self.table.note_sent(key, value)
 
     def _delivered(self, error: object, _message: object) -> None:
         if error is not None and self.failure is None:
@@ -109,6 +125,21 @@ class Load:
                 if uncommitted >= COMMIT_EVERY:
                     consumer.commit(asynchronous=False)
                     uncommitted = 0
+
+    def _follow(self) -> None:
+        """Read the compacted topic while it is compacted."""
+        from shmclient import OFFSET_BEGINNING, Consumer, TopicPartition
+
+        config = {"bootstrap.servers": self._address, "group.id": GROUP, "enable.auto.commit": False}
+        with Consumer(config) as consumer:
+            consumer.assign(
+                [TopicPartition(TABLE, number, OFFSET_BEGINNING) for number in range(PARTITIONS_OF_TABLE)]
+            )
+            while not self._stopping.is_set():
+                for message in consumer.consume(100, 0.2):
+                    if message.error() is not None:
+                        raise RuntimeError(f"reading {TABLE}: {message.error()}")
+                    self.table.take(message)
 
     def _take(self, message: Any, expected: defaultdict[int, int]) -> None:
         if message.error() is not None:

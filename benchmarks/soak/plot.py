@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.soak.samples import Sample
 
 PANELS = {
-    "rolls and deleted segments": ("rolls", "deleted_segments"),
+    "rolls, deleted segments, compactions": ("rolls", "deleted_segments", "compactions"),
     "disk, MB": ("disk_mb",),
     "files": ("files",),
     "memory of their own, MB": ("daemon_uss_mb", "client_uss_mb"),

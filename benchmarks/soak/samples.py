@@ -21,6 +21,7 @@ class Sample(NamedTuple):
     seconds: float
     rolls: int
     deleted_segments: int
+    compactions: int
     received: int
     disk_mb: float
     files: int
@@ -52,9 +53,9 @@ what a garbage collector or a late segment does, far below what a leak makes of 
 
 
 def take(
-    seconds: float, counts: tuple[int, int, int], data_dir: Path, daemons: Iterable[psutil.Process]
+    seconds: float, counts: tuple[int, int, int, int], data_dir: Path, daemons: Iterable[psutil.Process]
 ) -> Sample:
-    """``counts``: rolls, deleted segments, values received."""
+    """``counts``: rolls, deleted segments, passes of the cleaner, values received."""
     daemons, own = list(daemons), psutil.Process()
     logs = data_dir / "logs"
     files = [Path(entry.path) for entry in _walk(logs)]

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.soak.samples import Sample, grown
 
 ROOT = Path(__file__).parents[2]
-FLAT = Sample(0.0, 0, 0, 0, 20.0, 12, 60, 50.0, 30, 80.0, 0, 0, 1.0)
+FLAT = Sample(0.0, 0, 0, 0, 0, 20.0, 12, 60, 50.0, 30, 80.0, 0, 0, 1.0)
 
 
 def series(**last: float) -> list[Sample]:
@@ -59,4 +59,5 @@ def test_a_short_soak_loses_nothing_and_is_flat(tmp_path: Path) -> None:
     samples = json.loads(path.read_text())["samples"]
     assert samples[-1]["rolls"] > 0
     assert samples[-1]["deleted_segments"] > 0
+    assert samples[-1]["compactions"] > 0
     assert not list(tmp_path.glob("soak-*/"))
