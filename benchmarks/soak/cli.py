@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rolls", type=int, default=10_000, help="end after so many (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=30.0, help="or after so long (default: %(default)g)")
     parser.add_argument(
+        "--at-least", type=float, default=10.0, metavar="S", help="but not before (default: %(default)g)"
+    )
+    parser.add_argument(
         "--rate", type=float, default=0.0, metavar="MB", help="MB/s; default: what the disk takes"
     )
     parser.add_argument(
@@ -144,7 +147,9 @@ def _watch(
 
 
 def _is_enough(sample: Sample, options: argparse.Namespace) -> bool:
-    return sample.rolls >= options.rolls and sample.deleted_segments > 0 and sample.compactions > 0
+    """``at_least``: retention comes twice a second, and what is on the disk goes up and down with it."""
+    is_settled = sample.seconds >= options.at_least and sample.deleted_segments > 0 and sample.compactions > 0
+    return is_settled and sample.rolls >= options.rolls
 
 
 def _line(sample: Sample) -> str:

@@ -6,6 +6,7 @@ the end a reader from the start must find the last value of each key.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,11 +77,11 @@ def read_whole(address: str) -> dict[bytes, bytes | None]:
 
 def _records(consumer: Any, left: int, ends: list[int]) -> Iterator[tuple[bytes, bytes | None]]:
     """Compaction never touches the newest segment, so each partition ends with a record."""
+    deadline = time.monotonic() + READ_TIMEOUT_S
     while left:
-        messages = consumer.consume(500, READ_TIMEOUT_S)
-        if not messages:
+        if time.monotonic() > deadline:
             raise RuntimeError(f"{TOPIC}: its end was not read in {READ_TIMEOUT_S:g} s")
-        for message in messages:
+        for message in consumer.consume(500, 0.1):
             if message.error() is not None:
                 raise RuntimeError(f"reading {TOPIC}: {message.error()}")
             yield message.key(), message.value()
