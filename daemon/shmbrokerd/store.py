@@ -49,10 +49,14 @@ class MetadataStore:
                 max_readers=16,
                 sync=True,
             )
-            self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
-            self._check_version()
+            with self._env.begin(write=True) as transaction:
+                self._check_version(transaction)
+                self._tables = {name: self._env.open_db(name.encode(), txn=transaction) for name in TABLES}
         except lmdb.Error as error:
             raise self._storage_error("open", error) from error
+        except BrokerError:
+            self._env.close()
+            raise
         self._encoder = msgspec.msgpack.Encoder()
         self._decoders: dict[str, Any] = {
             name: msgspec.msgpack.Decoder(row_type) for name, row_type in TABLES.items()
@@ -64,15 +68,12 @@ class MetadataStore:
             ErrorCode.KAFKA_STORAGE_ERROR, f"cannot {verb} the metadata store {self._path}: {error}{hint}"
         )
 
-    def _check_version(self) -> None:
-        meta = self._env.open_db(_META_TABLE)
-        with self._env.begin(db=meta) as transaction:
-            found = transaction.get(_VERSION_KEY)
+    def _check_version(self, transaction: Any) -> None:
+        meta = self._env.open_db(_META_TABLE, txn=transaction)
+        found = transaction.get(_VERSION_KEY, db=meta)
         if found is None:
-            with self._env.begin(db=meta, write=True) as transaction:
-                transaction.put(_VERSION_KEY, str(VERSION).encode())
+            transaction.put(_VERSION_KEY, str(VERSION).encode(), db=meta)
         elif int(found) > VERSION:
-            self._env.close()
             raise BrokerError(
                 ErrorCode.UNSUPPORTED_VERSION,
                 f"metadata store {self._path} has version {int(found)}, this daemon reads up to {VERSION}:"

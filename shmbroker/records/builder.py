@@ -8,8 +8,8 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import msgspec
-from crc32c import crc32c
 
+from shmbroker.records.checksum import crc32c
 from shmbroker.records.compression import DEFAULT_LEVEL, compress
 from shmbroker.records.layout import (
     ALIGNMENT_BYTES,

@@ -31,9 +31,8 @@ import enum
 import struct
 from typing import NamedTuple
 
-from crc32c import crc32c
-
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.records.checksum import crc32c
 
 MAGIC = int.from_bytes(b"SHMB", "little")
 VERSION = 1

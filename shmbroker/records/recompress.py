@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from crc32c import crc32c
-
+from shmbroker.records.checksum import crc32c
 from shmbroker.records.compression import compress, decompress
 from shmbroker.records.layout import CRC_START, HEADER, HEADER_BYTES, Codec, Header
 

@@ -9,9 +9,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from crc32c import crc32c
-
 from shmbroker.records.batch import RecordBatch
+from shmbroker.records.checksum import crc32c
 from shmbroker.records.compression import compress
 from shmbroker.records.layout import CRC_START, HEADER, HEADER_BYTES, Codec, Column, align, corrupt, stamp
 
