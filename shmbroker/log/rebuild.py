@@ -27,6 +27,7 @@ from shmbroker.log.recovery import Outcome, SegmentDecision
 from shmbroker.log.replay import ProducerReplay, rows_before
 from shmbroker.log.salvage import Salvage, salvage
 from shmbroker.log.segment import KEY
+from shmbroker.log.time_index import TimeIndex
 from shmbroker.records.layout import Header, read_header
 
 COMMIT_BYTES: Final = 512 * 1024
@@ -185,8 +186,7 @@ class _Tables:
         # Clean to 0: it says nothing of the segments before it either, which may be dirty still. The next compaction finds out.
         self._compacted = Compacted(place.end if place.end is not None else plan.log_end, clean_to=0)
         self._producers = ProducerReplay(plan.rows)
-        self._highest_time = self._indexed_time = -(1 << 63)
-        self._unindexed_bytes = 0
+        self._times = TimeIndex()
 
     def put(self, batches: list[tuple[Header, bytes]], txn: Any, tables: Mapping[bytes, Any]) -> None:
         for header, data in batches:
@@ -200,11 +200,9 @@ class _Tables:
 
     def _put_time(self, header: Header, last_offset: bytes, txn: Any, table: Any) -> None:
         timestamp = header.max_timestamp if header.append_time < 0 else header.append_time
-        self._highest_time = max(self._highest_time, timestamp)
-        self._unindexed_bytes += header.length
-        if self._highest_time > self._indexed_time and self._unindexed_bytes >= INDEX_INTERVAL_BYTES:
-            txn.put(segment.time_key(self._highest_time), last_offset, db=table)
-            self._indexed_time, self._unindexed_bytes = self._highest_time, 0
+        time_key = self._times.note(timestamp, header.length, INDEX_INTERVAL_BYTES)
+        if time_key is not None:
+            txn.put(time_key, last_offset, db=table)
 
     def put_last(self, txn: Any, tables: Mapping[bytes, Any]) -> None:
         """What is known when all batches are there."""

@@ -16,6 +16,7 @@ from shmbroker.log import segment
 from shmbroker.log.active import MAP_SLACK_BYTES
 from shmbroker.log.compacted import Compacted
 from shmbroker.log.segment import KEY, storage_error
+from shmbroker.log.time_index import TimeIndex
 
 COMMIT_BYTES: Final = 512 * 1024
 """Batch bytes to a commit: LMDB holds the pages of one in memory."""
@@ -38,8 +39,7 @@ class SegmentBuilder:
         self._index_interval_bytes = index_interval_bytes
         self._batches: list[tuple[int, bytes, int]] = []
         self._waiting_bytes = 0
-        self._indexed_time = self._highest_time = -(1 << 63)
-        self._unindexed_bytes = 0
+        self._times = TimeIndex()
         path.unlink(missing_ok=True)
         # Nobody else opens it, so it needs no lock file.
         self._environment: Any = self._checked(
@@ -80,18 +80,11 @@ class SegmentBuilder:
             with self._environment.begin(write=True) as txn:
                 for last_offset, batch, timestamp_ms in batches:
                     txn.put(KEY.pack(last_offset), batch, append=True, db=self._tables[segment.LOG])
-                    self._note_time(txn, last_offset, len(batch), timestamp_ms)
+                    time_key = self._times.note(timestamp_ms, len(batch), self._index_interval_bytes)
+                    if time_key is not None:
+                        txn.put(time_key, KEY.pack(last_offset), db=self._tables[segment.TIMES])
 
         self._checked("cannot write", put_all)
-
-    def _note_time(self, txn: Any, last_offset: int, size: int, timestamp_ms: int) -> None:
-        """The sparse time index, by the rule of the writer of the log."""
-        self._highest_time = max(self._highest_time, timestamp_ms)
-        self._unindexed_bytes += size
-        if self._highest_time > self._indexed_time and self._unindexed_bytes >= self._index_interval_bytes:
-            key = segment.time_key(self._highest_time)
-            txn.put(key, KEY.pack(last_offset), db=self._tables[segment.TIMES])
-            self._indexed_time, self._unindexed_bytes = self._highest_time, 0
 
     def finish(
         self, compacted: Compacted, tables: Mapping[bytes, Mapping[bytes, bytes]], changed_ns: int

@@ -13,13 +13,13 @@ from shmbroker.log import segment
 from shmbroker.log.compacted import Compacted
 from shmbroker.log.pages import DamageError, PageReader, Value, read_at
 from shmbroker.log.segment import KEY, storage_error
+from shmbroker.log.time_index import NO_TIMESTAMP
 from shmbroker.records.batch import RecordBatch
 from shmbroker.records.layout import HEADER, HEADER_BYTES, Header
 
 CHUNK_BYTES: Final = 1024 * 1024
 CHUNK_BATCHES: Final = 1024
 """What is listed at a time: the memory that a scan needs does not grow with the segment."""
-NO_TIMESTAMP: Final = -(1 << 63)
 
 
 class SegmentTimes(NamedTuple):

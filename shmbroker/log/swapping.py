@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from shmbroker.errors import BrokerError
+from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
 from shmbroker.log.scanning import SegmentScan
 
@@ -47,6 +47,26 @@ class Swap(NamedTuple):
 def scratch_path(folder: Path, base: int) -> Path:
     """Where the segment that is to replace ``base`` is built."""
     return (folder / segment.file_name(base)).with_suffix(SCRATCH_SUFFIX)
+
+
+def check_swap(folder: Path, swap: Swap, active_base: int) -> None:
+    """
+    Args:
+        active_base: base offset of the segment that is written.
+
+    Raises:
+        BrokerError: INVALID_REQUEST: the log is not as it was when the segment was built.
+    """
+    bases = segment.list_base_offsets(folder)
+    replaced = tuple(base for base in bases if swap.base <= base < swap.until)
+    if replaced != swap.replaced or swap.until not in bases or swap.until > active_base:
+        raise BrokerError(
+            ErrorCode.INVALID_REQUEST,
+            f"segments {list(replaced)} are there now, not {list(swap.replaced)} up to {swap.until}, in {folder}",
+        )
+    path = scratch_path(folder, swap.base)
+    if not path.exists():
+        raise BrokerError(ErrorCode.INVALID_REQUEST, f"{path} was swept up when the log was opened")
 
 
 def swap_in(folder: Path, swap: Swap) -> None:

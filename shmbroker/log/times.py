@@ -11,12 +11,12 @@ from typing import Final
 from shmbroker.log import segment
 from shmbroker.log.pages import DamageError, PageReader, Value, read_at
 from shmbroker.log.segment import KEY
+from shmbroker.log.time_index import NO_TIMESTAMP
 from shmbroker.records.layout import HEADER, HEADER_BYTES, Header
 
 TIME_RESCAN_BYTES: Final = 1024 * 1024
 """Batch bytes after the last entry of the time index that are looked at: those that waited for an entry. More than
 ``index.interval.bytes`` where that was lowered since."""
-NO_TIMESTAMP: Final = -(1 << 63)
 
 
 def largest_timestamp_in(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The broker's end of one partition's log: appends, rolls, log start, flush.
+"""The broker's end of one partition's log: what is appended.
 
 One thread appends; :meth:`PartitionWriter.flush` may run in another. A batch or marker, its entries in the indexes and the
 producer state it implies commit in ONE LMDB transaction, so after kill -9 the log is whole: nothing is to be repaired.
@@ -6,11 +6,6 @@ producer state it implies commit in ONE LMDB transaction, so after kill -9 the l
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import struct
-import threading
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,21 +15,13 @@ import lmdb
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
 from shmbroker.log.aborted import pack_aborted
-from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, create_segment
-from shmbroker.log.pages import DamageError
-from shmbroker.log.producers import MAX_PRODUCERS, AbortedTransaction, OpenTransaction, ProducerStates
+from shmbroker.log.active import SEGMENT_ERRORS
+from shmbroker.log.partition_log import PRODUCER_EXPIRATION_MS, PartitionLog
+from shmbroker.log.producers import MAX_PRODUCERS, AbortedTransaction, OpenTransaction
 from shmbroker.log.rolling import NEVER, RollRule
-from shmbroker.log.sealed import SealedSegments
-from shmbroker.log.segment import KEY, storage_error
-from shmbroker.log.swapping import Swap, scratch_path, swap_in, sweep, sync_folder
-from shmbroker.log.times import NO_TIMESTAMP, TIME_RESCAN_BYTES, timestamp_of
+from shmbroker.log.segment import KEY
 from shmbroker.records.control import Marker, build_marker
-from shmbroker.records.layout import HEADER, Header, read_header, stamp
-
-LITTLE_ROOM_BYTES = 1024 * 1024
-"""A failure on a file system with less room than this is told together with the room."""
-PRODUCER_EXPIRATION_MS = 86_400_000
-"""Default of ``producer.id.expiration.ms``."""
+from shmbroker.records.layout import Header, read_header, stamp
 
 
 class Staged(NamedTuple):
@@ -58,23 +45,13 @@ class Position(NamedTuple):
     is_duplicate: bool
 
 
-class PartitionWriter:
-    """Opens (or creates) the log in ``folder`` and owns it until :meth:`close`.
-
-    After a failure the log is opened anew before the next append, so that it holds what was committed and nothing else,
-    and works again once the cause is gone.
+class PartitionWriter(PartitionLog):
+    """Opens (or creates) the log in ``folder`` and owns it until :meth:`close`. What is staged comes into the log with the next
+    :meth:`commit`.
 
     Args:
-        folder: the partition's folder.
-        segment_bytes: size of the active segment's file from which a new one is begun (``segment.bytes``).
-        index_interval_bytes: batch bytes between two entries of the time index (``index.interval.bytes``).
         leader_epoch: stamped into every batch.
-        producer_expiration_ms: producers that wrote nothing for so long are forgotten (``producer.id.expiration.ms``).
-        max_producers: how many are remembered (``max.producers.per.partition``).
-        roll_rule: when a segment is old enough for a new one.
-
-    Raises:
-        BrokerError: KAFKA_STORAGE_ERROR when the folder or its newest segment cannot be opened or is damaged.
+        others: as :class:`PartitionLog`.
     """
 
     def __init__(
@@ -87,140 +64,14 @@ class PartitionWriter:
         max_producers: int = MAX_PRODUCERS,
         roll_rule: RollRule = NEVER,
     ) -> None:
-        self.folder = folder
-        self.segment_bytes = segment_bytes
-        self.index_interval_bytes = index_interval_bytes
         self.leader_epoch = leader_epoch
-        self.producer_expiration_ms = producer_expiration_ms
-        self.max_producers = max_producers
-        self._roll_rule = roll_rule
-        self.rolls = 0
-        self.sealed = SealedSegments(folder)
-        self.log_start = self.log_end = self.active_base = 0
-        self.producers = ProducerStates()
         self.opened: list[OpenTransaction] = []
         """Transactions whose first batch came with the last commit, or may come with the next."""
-        self._first_open: int | None = None
         self._staged: list[Staged] = []
         self._next_offset = 0
-        self._active_bytes = self._sealed_bytes = 0
-        self._active: ActiveSegment | None = None
-        """None after a failure, until the log is opened anew."""
-        self._is_named = False
-        """Whether the active segment's name is on the disk too."""
-        self._flush_lock = threading.Lock()
-        """Held while the environment is synced or replaced: to close it under a flush would be a crash."""
-        self._sweep()
-        self._open()
-
-    # --- opening and closing -------------------------------------------------------------------------------
-
-    def _open(self) -> ActiveSegment:
-        """Open the newest segment and read back what it says; the state before does not matter."""
-        with self._flush_lock:
-            self._let_go()
-            try:
-                bases = self._list_segments()
-                self.active_base = bases[-1]
-                self.sealed.load(bases[:-1])
-                active = ActiveSegment(self._path(self.active_base), self.segment_bytes)
-                try:
-                    self._load(active, bases)
-                except BaseException:
-                    active.close()
-                    raise
-            except SEGMENT_ERRORS as error:
-                raise storage_error(self._path(self.active_base), "cannot open the log", error) from error
-            self._active = active
-        self.sealed.unlink_below(self.log_start, self.active_base)
-        return active
-
-    def _sweep(self) -> None:
-        """Finish what a broker before this one left half done."""
-        try:
-            sweep(self.folder)
-        except OSError as error:
-            raise storage_error(self.folder, "cannot sweep up after compaction", error) from error
-
-    def _list_segments(self) -> list[int]:
-        """Base offsets of the log's segments; a new log gets its first one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        bases = segment.list_base_offsets(self.folder)
-        if not bases:
-            create_segment(self._path(0), self.segment_bytes, 0, {}, is_durable=False)
-            self._is_named = False
-        return bases or [0]
-
-    def _path(self, base_offset: int) -> Path:
-        return self.folder / segment.file_name(base_offset)
-
-    def _load(self, active: ActiveSegment, bases: Sequence[int]) -> None:
-        """End of the log, log start, producers, and the highest time, as the newest segment has them."""
-        last = active.last(segment.LOG)
-        self.log_end = KEY.unpack(last[0])[0] + 1 if last else self.active_base
-        log_start = active.rows(segment.META).get(segment.META_LOG_START)
-        # Retention unlinks segments and writes nothing: then the log starts with the oldest that is left.
-        self.log_start = max(bases[0], 0 if log_start is None else KEY.unpack(log_start)[0])
-        self.producers = self._states(active)
-        self._first_open = self.producers.first_open
-        self._load_times(active)
-
-    def _states(self, active: ActiveSegment) -> ProducerStates:
-        rows = active.rows(segment.PRODUCERS)
-        return ProducerStates(((KEY.unpack(key)[0], row) for key, row in rows.items()), self.max_producers)
-
-    def _load_times(self, active: ActiveSegment) -> None:
-        """The time index, and the highest timestamp of the batches that wait for their entry in it."""
-        newest = active.last(segment.TIMES)
-        self._indexed_time, start = NO_TIMESTAMP, self.active_base
-        if newest is not None:
-            self._indexed_time, start = segment.time_of(newest[0]), KEY.unpack(newest[1])[0] + 1
-        self._highest_time, self._unindexed_bytes = self._indexed_time, 0
-        self._first_time: int | None = None
-        self._roll_after_ms = self._roll_rule.after_ms(self.active_base)
-        for data in active.batch_headers(start, max(self.index_interval_bytes, TIME_RESCAN_BYTES)):
-            header = Header._make((*HEADER.unpack_from(data)[:19], ()))
-            self._note_time(header, header.append_time)
-
-    def close(self) -> None:
-        with self._flush_lock:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if self._active is not None:
-            self._active.close()
-            self._active = None
-
-    def delete(self) -> None:
-        """Close the log and remove its folder; readers that have a segment open keep it until they let go."""
-        self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    # --- appending -----------------------------------------------------------------------------------------
-
-    @property
-    def log_bytes(self) -> int:
-        """Bytes of all segments' files."""
-        if self._active is not None:
-            self._active_bytes = self._active.file_bytes
-        return self.sealed.total_bytes + self._active_bytes
-
-    @property
-    def largest_timestamp(self) -> int:
-        """Of the active segment's batches; where they have none, the time of the last commit. Raises OSError."""
-        if self._highest_time >= 0:
-            return self._highest_time
-        return self._path(self.active_base).stat().st_mtime_ns // 1_000_000
-
-    @property
-    def is_full(self) -> bool:
-        """The next append begins a new segment, for the active one has reached ``segment.bytes``."""
-        return self._active is not None and self._active.file_bytes >= self.segment_bytes
-
-    @property
-    def last_stable(self) -> int:
-        """Offset below which every transaction has ended (KIP-98): as far as read_committed readers see."""
-        return self.log_end if self._first_open is None else max(self._first_open, self.log_start)
+        super().__init__(
+            folder, segment_bytes, index_interval_bytes, producer_expiration_ms, max_producers, roll_rule
+        )
 
     def stage(self, batch: bytearray, header: Header, append_time: int, now_ms: int = -1) -> Position:
         """Give ``batch`` its offset and hold it for the next :meth:`commit`.
@@ -289,15 +140,6 @@ class PartitionWriter:
         self.opened = []
         self._next_offset = self.log_end
 
-    def _first_timestamp(self, active: ActiveSegment) -> int:
-        """Of the active segment's first batch: its age is counted from there."""
-        if self._first_time is None:
-            try:
-                self._first_time = timestamp_of(active.batch_headers(self.active_base, 1)[0])
-            except (DamageError, OSError, IndexError, struct.error) as error:
-                raise storage_error(self._path(self.active_base), "first batch", error) from error
-        return self._first_time
-
     def commit(self) -> int:
         """Append all staged batches in one transaction; all of them are in the log, or none. Returns their bytes.
 
@@ -333,21 +175,6 @@ class PartitionWriter:
         self.producers.forgotten.clear()
         return sum(item.header.length for item in staged)
 
-    def _failure(self, what: str, error: Exception) -> BrokerError:
-        text = str(error)
-        with contextlib.suppress(OSError):
-            room = os.statvfs(self.folder)
-            if room.f_bavail * room.f_frsize < LITTLE_ROOM_BYTES:
-                # LMDB tells of a write that stopped half-way as an I/O error.
-                text += f" (the file system has {room.f_bavail * room.f_frsize} bytes left)"
-        return storage_error(self._path(self.active_base), what, text)
-
-    def _recover(self) -> None:
-        """LMDB may refuse an environment for good after a failure, and the producers' state is ahead: begin anew."""
-        self.close()
-        with contextlib.suppress(BrokerError):  # the next batch tries again, and is told
-            self._open()
-
     def _put(self, staged: Sequence[Staged], txn: Any, tables: Mapping[bytes, Any]) -> None:
         log = tables[segment.LOG]
         producer_ids = set(self.producers.forgotten)
@@ -356,12 +183,10 @@ class PartitionWriter:
             last_offset = base_offset + header.last_offset_delta
             if not txn.put(KEY.pack(last_offset), batch, append=True, db=log):
                 raise lmdb.KeyExistsError(f"offset {last_offset} is in the log already")
-            self._note_time(header, append_time)
-            if self._is_entry_due():
-                # So a higher timestamp waits for less than index.interval.bytes, and an entry bounds all batches up to it.
-                key = segment.time_key(self._highest_time)
-                txn.put(key, KEY.pack(last_offset), db=tables[segment.TIMES])
-                self._indexed_time, self._unindexed_bytes = self._highest_time, 0
+            timestamp = header.max_timestamp if append_time < 0 else append_time
+            time_key = self._times.note(timestamp, header.length, self.index_interval_bytes)
+            if time_key is not None:
+                txn.put(time_key, KEY.pack(last_offset), db=tables[segment.TIMES])
             producer_ids.add(header.producer_id)
             if aborted is not None:
                 txn.put(*pack_aborted(aborted), append=True, db=tables[segment.ABORTED])
@@ -375,144 +200,3 @@ class PartitionWriter:
                 txn.delete(KEY.pack(producer_id), db=table)
             else:
                 txn.put(KEY.pack(producer_id), row, db=table)
-
-    def _note_time(self, header: Header, append_time: int) -> None:
-        timestamp = header.max_timestamp if append_time < 0 else append_time
-        self._unindexed_bytes += header.length
-        self._highest_time = max(self._highest_time, timestamp)
-
-    def _is_entry_due(self) -> bool:
-        """The time index is sparse: an entry once the highest timestamp moved and enough bytes went by."""
-        return self._highest_time > self._indexed_time and self._unindexed_bytes >= self.index_interval_bytes
-
-    # --- segments ------------------------------------------------------------------------------------------
-
-    def set_roll_rule(self, rule: RollRule) -> None:
-        """For the active segment too."""
-        self._roll_rule, self._roll_after_ms = rule, rule.after_ms(self.active_base)
-
-    def roll(self, now_ms: int) -> None:
-        """Seal the active segment though it is neither full nor old; nothing may be staged. An empty one stays.
-
-        Raises:
-            BrokerError: KAFKA_STORAGE_ERROR, as :meth:`stage`.
-        """
-        active = self._active or self._open()
-        if self.log_end > self.active_base:
-            self._roll(active, now_ms)
-
-    def _roll(self, active: ActiveSegment, now_ms: int) -> ActiveSegment:
-        """Flush and seal the active segment and begin a new one that starts with a copy of the producers' state.
-
-        The state is copied from the old segment and not from memory, which may know of batches that are only staged. Producers
-        that expired are left behind.
-
-        Raises:
-            BrokerError: KAFKA_STORAGE_ERROR; the old segment stays the active one, or the new one is opened later.
-        """
-        self.flush()
-        path = self._path(self.log_end)
-        try:
-            rows = active.rows(segment.PRODUCERS)
-            for producer_id in self._states(active).expired(now_ms - self.producer_expiration_ms):
-                del rows[KEY.pack(producer_id)]
-            create_segment(path, self.segment_bytes, self.log_start, rows, is_durable=True)
-        except SEGMENT_ERRORS as error:
-            raise storage_error(path, "cannot begin a new segment", error) from error
-        self._is_named = False
-        self.rolls += 1
-        if self._highest_time >= 0:
-            self.sealed.note_time(self.active_base, self._highest_time)
-        return self._open()
-
-    def expire_producers(self, now_ms: int) -> int:
-        """Forget producers that wrote nothing for ``producer_expiration_ms`` and have no open transaction; returns how many.
-        Their rows go with the next commit: who comes back from a crash in between is forgotten once more."""
-        expired = self.producers.expired(now_ms - self.producer_expiration_ms)
-        self.producers.forget(expired)
-        return len(expired)
-
-    def advance_log_start(self, offset: int) -> None:
-        """Delete records below ``offset`` (delete_records): durable when this returns; whole segments are unlinked.
-
-        Raises:
-            BrokerError: KAFKA_STORAGE_ERROR.
-        """
-        if offset <= self.log_start:
-            return
-        active = self._active or self._open()
-        row = segment.META_LOG_START, KEY.pack(offset)
-        try:
-            active.write(lambda txn, tables: txn.put(*row, db=tables[segment.META]))
-            self.flush()
-        except (*SEGMENT_ERRORS, BrokerError) as error:
-            failure = self._failure(f"cannot move the log start to {offset}", error)
-            self._recover()
-            raise failure from error
-        self.log_start = offset
-        self.sealed.unlink_below(offset, self.active_base)
-
-    def raise_log_start(self, base_offset: int) -> None:
-        """Begin the log with the segment ``base_offset``. :meth:`set_aside` makes that last: a log starts with its oldest
-        segment."""
-        self.log_start = max(self.log_start, base_offset)
-
-    def set_aside(self, trash: Path) -> list[Path]:
-        """Take the segments below the log start out of the log; see :meth:`SealedSegments.set_aside`."""
-        return self.sealed.set_aside(self.log_start, self.active_base, trash)
-
-    def replace_segments(self, swap: Swap) -> None:
-        """Put a compacted segment in the place of sealed ones.
-
-        Raises:
-            BrokerError: INVALID_REQUEST when the log is not as it was when that was built, KAFKA_STORAGE_ERROR.
-        """
-        self._check_swap(swap)
-        try:
-            swap_in(self.folder, swap)
-        except OSError as error:
-            path = self._path(swap.base)
-            raise storage_error(path, "cannot swap in a compacted segment", error) from error
-        finally:
-            for base in swap.replaced:
-                self.sealed.forget(base)
-            bases = segment.list_base_offsets(self.folder)
-            self.sealed.load([base for base in bases if base < self.active_base])
-
-    def _check_swap(self, swap: Swap) -> None:
-        bases = segment.list_base_offsets(self.folder)
-        replaced = tuple(base for base in bases if swap.base <= base < swap.until)
-        if replaced != swap.replaced or swap.until not in bases or swap.until > self.active_base:
-            raise BrokerError(
-                ErrorCode.INVALID_REQUEST,
-                f"segments {list(replaced)} are there now, not {list(swap.replaced)} up to {swap.until}, in {self.folder}",
-            )
-        path = scratch_path(self.folder, swap.base)
-        if not path.exists():
-            raise BrokerError(ErrorCode.INVALID_REQUEST, f"{path} was swept up when the log was opened")
-
-    # --- durability ----------------------------------------------------------------------------------------
-
-    @property
-    def is_flush_due(self) -> bool:
-        """So much was appended since the last flush that another one is due, unasked: see ``anchor``."""
-        return self._active is not None and self._active.anchor.is_flush_due
-
-    def flush(self) -> None:
-        """Make everything appended before this call durable. It may run in another thread while appends go on.
-
-        Raises:
-            BrokerError: KAFKA_STORAGE_ERROR when the disk refuses, or the log was closed meanwhile.
-        """
-        with self._flush_lock:
-            path = self._path(self.active_base)
-            if self._active is None:
-                raise storage_error(path, "flush", "the log is closed")
-            try:
-                self._active.sync()
-                if not self._is_named:
-                    sync_folder(self.folder)
-                    sync_folder(self.folder.parent)
-                    self._is_named = True
-            except (lmdb.Error, OSError) as error:
-                raise storage_error(path, "flush", error) from error

@@ -13,7 +13,7 @@ import pytest
 
 from shmbroker.errors import BrokerError
 from shmbroker.log.reader import LogReader
-from shmbroker.log.swapping import Swap, swap_steps
+from shmbroker.log.swapping import Swap, check_swap, swap_steps
 from shmbrokerd.broker import retention
 
 BOTH = ("compact", "delete")
@@ -200,7 +200,7 @@ class Simulation:
                 self.log.writer.replace_segments(asked)
                 self.swaps += 1
                 return
-            self.log.writer._check_swap(asked)
+            check_swap(self.log.folder, asked, self.log.writer.active_base)
             for step in list(swap_steps(self.log.folder, asked))[:steps]:
                 step()
             raise _KilledError
