@@ -263,15 +263,15 @@ class ProducerStates:
         if row is None:
             self._check_room(marker.producer_id)
             return False
+        if not row.is_open and marker.producer_epoch <= row.epoch:
+            return True
         if marker.coordinator_epoch < row.coordinator_epoch:
             raise BrokerError(
                 ErrorCode.TRANSACTION_COORDINATOR_FENCED,
                 f"marker of coordinator epoch {marker.coordinator_epoch} for producer {marker.producer_id}; the log has seen"
-                f" {row.coordinator_epoch}",
+                f" {row.coordinator_epoch}: the metadata store is older than this log",
             )
-        if not row.is_open:
-            return marker.producer_epoch <= row.epoch
-        if marker.producer_epoch < row.epoch:
+        if row.is_open and marker.producer_epoch < row.epoch:
             raise BrokerError(
                 ErrorCode.INVALID_PRODUCER_EPOCH,
                 f"marker of epoch {marker.producer_epoch} for producer {marker.producer_id}; the log has seen {row.epoch}",

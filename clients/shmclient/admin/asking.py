@@ -77,7 +77,7 @@ class Asking:
         self._check_open()
         futures: dict[K, Future[V]] = {key: running_future() for key in keys}
         if not futures:
-            return futures
+            return {}
         deadline = Deadline(timeout_s)
 
         def job() -> None:
@@ -95,7 +95,7 @@ class Asking:
 
         self._unanswered += 1
         self._worker.submit(job)
-        return futures
+        return dict(futures)  # the caller may take out what it has looked at
 
     # --- error_cb ------------------------------------------------------------------------------------------
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
-from typing import Any
 
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
+from shmclient.admin import transaction_checks as checks
 from shmclient.admin.asking import Asking
+from shmclient.admin.futures import raiser
 from shmclient.admin.replies import raise_on_error
 from shmclient.admin.transactions import (
     AbortTransactionSpec,
@@ -19,7 +20,8 @@ from shmclient.admin.transactions import (
     TransactionState,
 )
 from shmclient.deadline import Deadline
-from shmclient.errors import KafkaError, KafkaException
+from shmclient.errors import KafkaException
+from shmclient.metadata.fetch import timed_out
 from shmclient.topic_partition import TopicPartition
 
 _WAITING = "Failed while waiting for the transaction coordinator"
@@ -45,9 +47,11 @@ class TransactionCalls(Asking):
 
         The future raises INVALID_REGULAR_EXPRESSION for a pattern that is none. ValueError for a state that is none.
         """
-        wanted = [TransactionState(state).value for state in states or ()]
         request = m.ListTransactions(
-            wanted, list(producer_ids or ()), duration_ms, transactional_id_pattern or None
+            checks.states(states),
+            checks.producer_ids(producer_ids),
+            checks.duration_ms(duration_ms),
+            checks.pattern(transactional_id_pattern),
         )
 
         def run(deadline: Deadline) -> dict[str, Callable[[], list[TransactionListing]]]:
@@ -63,7 +67,7 @@ class TransactionCalls(Asking):
         self, transactional_ids: list[str], *, request_timeout: float | None = None
     ) -> dict[str, Future[TransactionDescription]]:
         """What the coordinator knows of each id; TRANSACTIONAL_ID_NOT_FOUND for one that it does not know."""
-        ids = _ids(transactional_ids)
+        ids = checks.transactional_ids(transactional_ids)
 
         def run(deadline: Deadline) -> dict[str, Callable[[], TransactionDescription]]:
             cluster = self._connection.request(
@@ -82,7 +86,7 @@ class TransactionCalls(Asking):
         self, partitions: list[TopicPartition], *, request_timeout: float | None = None
     ) -> dict[TopicPartition, Future[list[ProducerState]]]:
         """The producers that the log of each partition remembers; UNKNOWN_TOPIC_OR_PART for one that does not exist."""
-        wanted = _partitions(partitions)
+        wanted = checks.partitions(partitions)
         request = m.DescribeProducers([m.PartitionRef(tp.topic, tp.partition) for tp in wanted])
 
         def run(deadline: Deadline) -> dict[TopicPartition, Callable[[], list[ProducerState]]]:
@@ -96,7 +100,7 @@ class TransactionCalls(Asking):
         self, transactional_ids: list[str], *, request_timeout: float | None = None
     ) -> dict[str, Future[FencedProducer]]:
         """Fence whoever has each id now, and abort a transaction that is open."""
-        ids = _ids(transactional_ids)
+        ids = checks.transactional_ids(transactional_ids)
 
         def run(deadline: Deadline) -> dict[str, Callable[[], FencedProducer]]:
             return {each: self._fence(each, deadline) for each in ids}
@@ -104,14 +108,16 @@ class TransactionCalls(Asking):
         return self._ask(ids, run, request_timeout, _WAITING)
 
     def _fence(self, transactional_id: str, deadline: Deadline) -> Callable[[], FencedProducer]:
-        try:
-            reply = self._connection.request(
-                m.InitProducerId(transactional_id), m.InitProducerIdReply, deadline.remaining_s()
-            )
-        except KafkaException as error:
-            cause: KafkaError = error.args[0]
-            return lambda: raise_on_error(ErrorCode(cause.code()), cause.str())  # type: ignore[return-value]
-        return lambda: FencedProducer(reply.producer_id, reply.producer_epoch)
+        request = m.InitProducerId(transactional_id)
+        while True:
+            try:
+                reply = self._connection.request(request, m.InitProducerIdReply, deadline.remaining_s())
+            except KafkaException as error:
+                is_waiting = error.args[0].code() == ErrorCode.CONCURRENT_TRANSACTIONS
+                if is_waiting and deadline.remaining_s():
+                    continue  # for markers, for seconds until it said so
+                return raiser(timed_out(error, _WAITING))
+            return lambda: FencedProducer(reply.producer_id, reply.producer_epoch)
 
     def abort_transaction(
         self, spec: AbortTransactionSpec, *, request_timeout: float | None = None
@@ -119,9 +125,7 @@ class TransactionCalls(Asking):
         """Abort a transaction that hangs in one partition, because its coordinator does not know of it: readers with
         ``isolation.level=read_committed`` get past it. One that the coordinator has open is refused with INVALID_TXN_STATE:
         it ends by itself, or with :meth:`fence_producers`."""
-        if not isinstance(spec, AbortTransactionSpec):
-            raise TypeError(f"spec must be an AbortTransactionSpec, not {type(spec).__name__}")
-        tp = spec.topic_partition
+        tp = checks.abort_spec(spec).topic_partition
         request = m.AbortTransaction(tp.topic, tp.partition, spec.producer_id, spec.producer_epoch)
 
         def run(deadline: Deadline) -> dict[str, Callable[[], None]]:
@@ -130,20 +134,6 @@ class TransactionCalls(Asking):
             return {"": lambda: raise_on_error(outcome.code, outcome.message)}
 
         return self._ask([""], run, request_timeout, _WAITING)[""]
-
-
-def _ids(given: Any) -> list[str]:
-    if not isinstance(given, list):
-        raise TypeError("Expected list of transactional ids")
-    if not all(isinstance(each, str) for each in given):
-        raise TypeError("Expected list of transactional ids, each a str")
-    return list(dict.fromkeys(given))
-
-
-def _partitions(given: Any) -> list[TopicPartition]:
-    if not isinstance(given, list) or not all(isinstance(tp, TopicPartition) for tp in given):
-        raise TypeError("Expected list of TopicPartition")
-    return list(dict.fromkeys(given))
 
 
 def _description(item: m.TransactionDescription, coordinator_id: int) -> TransactionDescription:

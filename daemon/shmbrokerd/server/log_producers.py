@@ -38,8 +38,8 @@ class LogProducers:
         except BrokerError as error:
             return PartitionProducers(topic, partition, [], error.code, error.message)
 
-    async def check_open(self, body: AbortTransaction) -> None:
-        """Refuse to abort what is not there.
+    async def open_transaction(self, body: AbortTransaction) -> ActiveProducer:
+        """What the log knows of the producer whose transaction is to be aborted.
 
         Raises:
             BrokerError: INVALID_TXN_STATE when the log has no open transaction of this producer and epoch.
@@ -47,7 +47,7 @@ class LogProducers:
         for producer in await self._ask(body.topic, body.partition):
             if (producer.producer_id, producer.producer_epoch) == (body.producer_id, body.producer_epoch):
                 if producer.transaction_start_offset >= 0:
-                    return
+                    return producer
                 break
         raise BrokerError(
             ErrorCode.INVALID_TXN_STATE,

@@ -101,8 +101,8 @@ class Transactions:
     async def abort_hanging(self, body: m.AbortTransaction) -> m.PartitionOutcomesReply:
         """What an operator asks for; see AbortTransaction."""
         markers = self._coordinator.markers_to_abort(body)
-        await self._log_producers.check_open(body)
-        aborting = self._abort_in_log(markers)
+        producer = await self._log_producers.open_transaction(body)
+        aborting = self._abort_in_log(markers, producer.coordinator_epoch)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_PARK_S):
                 await asyncio.shield(aborting)
@@ -246,20 +246,24 @@ class Transactions:
         if completion.offsets:
             self._on_committed(completion.offsets)
 
-    def _abort_in_log(self, markers: Markers) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._abort_hanging(markers))
+    def _abort_in_log(self, markers: Markers, coordinator_epoch: int = -1) -> asyncio.Task[None]:
+        """``coordinator_epoch``: of the log, where an operator overrules it (KIP-664). It is above ours when the metadata store
+        is older than the log, and then the log refuses what we say by ourselves."""
+        task = asyncio.create_task(self._abort_hanging(markers, coordinator_epoch))
         self._aborting.add(task)
         task.add_done_callback(self._aborting.discard)
         return task
 
-    async def _abort_hanging(self, markers: Markers) -> None:
+    async def _abort_hanging(self, markers: Markers, coordinator_epoch: int) -> None:
         """As long as it hangs there."""
         with contextlib.suppress(
             BrokerError
         ):  # what could not be written is not in force: that is all that counts here
             await self._journal.settled()  # no marker before this coordinator's epoch is on the disk
         await self._writer.write(
-            lambda: self._coordinator.still_hanging(markers), self._coordinator.epoch, IS_ENDED_ALREADY
+            lambda: self._coordinator.still_hanging(markers),
+            max(coordinator_epoch, self._coordinator.epoch),
+            IS_ENDED_ALREADY,
         )
 
     # --- parked requests -----------------------------------------------------------------------------------

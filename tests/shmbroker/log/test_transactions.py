@@ -116,6 +116,12 @@ def test_an_older_coordinator_and_an_older_epoch_end_nothing(log: Any, send: Sen
     assert log.writer.last_stable == 1
 
 
+def test_an_older_coordinator_is_told_that_nothing_is_left_to_end(log: Any, send: Send) -> None:
+    send(log, [b"a"], 7, 3, 0)
+    assert log.end(7, 3, committed=False, coordinator_epoch=5)
+    assert not log.end(7, 3, committed=False, coordinator_epoch=4)
+
+
 def test_open_transactions_are_known_again_after_a_restart_and_over_rolls(
     log: Any, batch: Any, send: Send
 ) -> None:

@@ -63,9 +63,9 @@ def test_a_broker_that_does_not_know_says_why(trouble: Exception, code: ErrorCod
 
 def test_only_what_is_open_may_be_aborted() -> None:
     producers = producers_of([OPEN, ENDED])
-    asyncio.run(producers.check_open(m.AbortTransaction("t", 0, 7, 3)))
+    assert asyncio.run(producers.open_transaction(m.AbortTransaction("t", 0, 7, 3))) == OPEN
     for producer_id, epoch in [(7, 2), (8, 3), (9, 0)]:
         with pytest.raises(BrokerError) as raised:
-            asyncio.run(producers.check_open(m.AbortTransaction("t", 0, producer_id, epoch)))
+            asyncio.run(producers.open_transaction(m.AbortTransaction("t", 0, producer_id, epoch)))
         assert raised.value.code == ErrorCode.INVALID_TXN_STATE
         assert str(producer_id) in raised.value.message
