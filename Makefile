@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-eos test test-fast check lint format bench kafka conformance clean
+.PHONY: help demo demo-eos test test-fast chaos check lint format bench kafka conformance clean
 
 # What `make test` installs beside the project. CI adds kafka, so that the conformance tests run against Apache Kafka too.
 EXTRAS ?= test
@@ -31,6 +31,12 @@ test: $(VENV)/.installed-$(EXTRAS) ## run all tests; those that need Apache Kafk
 
 test-fast: $(VENV)/.installed-test ## run the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow and not kafka'
+
+SECONDS ?= 45
+SEED ?= 0
+
+chaos: $(VENV)/.installed-test ## groups under kill -9, SIGSTOP and restarts, verified; SECONDS=600 makes it longer, SEED=7 repeats one
+	SHMBROKER_CHAOS_SECONDS=$(SECONDS) SHMBROKER_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -s tests/system/test_group_chaos.py
 
 check: lint ## the gate before a commit: format, lint, types, imports, fast tests
 	$(BIN)/python -m pytest -q -m 'not slow and not kafka'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -23,6 +24,12 @@ from shmclient.cli.options import (
 )
 from shmclient.cli.target import Target
 
+STATES = (
+    *("Stable", "Empty", "Assigning", "Reconciling", "Dead"),
+    *("PreparingRebalance", "CompletingRebalance", "Unknown"),  # of groups in a Kafka cluster
+)
+TYPES = ("Classic", "Consumer")
+
 app = typer.Typer(
     help="List, describe and delete groups; see, reset and delete their offsets.", no_args_is_help=True
 )
@@ -35,7 +42,7 @@ def list_(
         typer.Option(
             "--state",
             metavar="STATE",
-            help="Only groups in this state: Stable, Empty, Assigning, Reconciling, ... May be repeated.",
+            help=f"Only groups in this state: {', '.join(STATES)}. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -44,7 +51,7 @@ def list_(
         typer.Option(
             "--type",
             metavar="TYPE",
-            help="Only groups of this type: Classic or Consumer. May be repeated.",
+            help=f"Only groups of this type: {' or '.join(TYPES)}. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -54,7 +61,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List all groups: those that have members, and those that committed offsets."""
-    states, kinds = _words(state), _words(kind)
+    states, kinds = _words("--state", state, STATES), _words("--type", kind, TYPES)
     with open_groups(Target(bootstrap_server, timeout, properties)) as source:
         listings = [
             each
@@ -69,9 +76,18 @@ def list_(
         )
 
 
-def _words(texts: list[str] | None) -> set[str]:
-    """Kafka's tool takes several with commas between them."""
-    return {word.strip().lower() for text in texts or () for word in text.split(",")}
+def _words(option: str, texts: list[str] | None, known: Sequence[str]) -> set[str]:
+    """Kafka's tool takes several with commas between them.
+
+    Raises:
+        CliError: USAGE for one that there is not.
+    """
+    words = [word.strip() for text in texts or () for word in text.split(",")]
+    names = {name.lower() for name in known}
+    unknown = [word for word in words if word.lower() not in names]
+    if unknown:
+        raise CliError(f"{option} {unknown[0]!r}: there are {', '.join(known)}", ExitCode.USAGE)
+    return {word.lower() for word in words}
 
 
 @app.command("describe")

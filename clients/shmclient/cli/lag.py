@@ -82,6 +82,9 @@ def _print(reports: list[Report], by_topic: bool, by_partition: bool, as_json: b
         return
     for columns, rows in tables(reports, by_topic, by_partition):
         output.write_table(columns, rows)
+    for report in reports:
+        if report["remark"]:
+            output.note(f"note: {report['remark']}")
 
 
 def _draw_for_ever(reporter: LagReporter, interval: float, by_topic: bool, by_partition: bool) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from shmclient.connection import Connection
 
 Report = dict[str, Any]
-"""Keys ``group status lag lag_ms complete topics partitions history``. ``lag_ms`` and ``status`` are None where nobody knows
-them, ``partitions`` is empty unless asked for."""
+"""Keys ``group status lag lag_ms complete topics partitions history remark``. ``status``, ``lag`` and ``lag_ms`` are None where
+nobody knows them, ``partitions`` is empty unless asked for, ``remark`` says why there is no status, or is empty."""
 
 
 class LagReporter:
@@ -73,7 +73,13 @@ class LagReporter:
     def _from_cluster(self) -> list[Report]:
         source = open_groups(self._target)
         groups = self._groups or [listing.group for listing in source.list()]
-        return [self._cluster_group(group, source.committed(group)) for group in groups]
+        reports = [self._cluster_group(group, source.committed(group)) for group in groups]
+        # A cluster has no offsets of groups that are not there, either: those that are named are looked for.
+        doubtful = [report["group"] for report in reports if report["lag"] is None and self._groups]
+        for found in source.describe(doubtful).values() if doubtful else ():
+            if isinstance(found, CliError):
+                raise found
+        return reports
 
     def _cluster_group(self, group: str, committed: Mapping[Place, Committed]) -> Report:
         # Of a partition that is gone, or cannot be asked now, nobody knows the lag; of the others it is told all the same.
@@ -87,28 +93,47 @@ class LagReporter:
         return {
             "group": group,
             "status": None,
-            "lag": sum(topics.values()),
+            "lag": sum(topics.values()) if committed else None,
             "lag_ms": None,
             "complete": None,
             "topics": [{"topic": topic, "lag": lag, "lag_ms": None} for topic, lag in topics.items()],
             "partitions": partitions,
             "history": [],
+            "remark": "" if committed else _nothing_committed(group),
         }
 
 
 def _report(lag: GroupLag) -> Report:
+    is_judged = lag.status.name != "NOTFOUND"
     return {
         "group": lag.group,
-        "status": lag.status.name,
-        "lag": lag.lag,
+        "status": lag.status.name if is_judged else None,
+        "lag": lag.lag if lag.committed_count else None,
         "lag_ms": known(lag.lag_ms),
         "complete": round(lag.complete, 3),
         "topics": [
-            {"topic": each.topic, "lag": each.lag, "lag_ms": known(each.lag_ms)} for each in lag.topics
+            {"topic": each.topic, "lag": known(each.lag), "lag_ms": known(each.lag_ms)} for each in lag.topics
         ],
         "partitions": [_partition(each) for each in lag.partitions],
         "history": lag.history.lags if lag.history is not None else [],
+        "remark": "" if is_judged else _why_not_judged(lag),
     }
+
+
+def _why_not_judged(lag: GroupLag) -> str:
+    if lag.committed_count:
+        return (
+            f"group '{lag.group}' has no status: none of its commits is watched (lag.group.expire.ms,"
+            " lag.group.allowlist, lag.group.denylist, lag.max.partitions); its lag is exact"
+        )
+    return _nothing_committed(lag.group)
+
+
+def _nothing_committed(group: str) -> str:
+    return (
+        f"group '{group}' is there, but has committed no offset: how far it is behind is not known before it does"
+        f" (`shmbroker groups describe {group} --members` shows who is in it)"
+    )
 
 
 def _partition(lag: PartitionLag) -> dict[str, Any]:

@@ -187,7 +187,13 @@ class Connection:
             response = channel.receive(max(0.001, deadline - time.monotonic()))
             # -1 answers a frame the daemon could not read; it closes the connection next.
             if response.correlation_id in (correlation_id, -1):
+                # What came right behind it is read already: no poll of the socket would ever tell of that.
+                self._hand_over_received(channel)
                 return response.body
+            self._hand_over(response)
+
+    def _hand_over_received(self, channel: Channel[Request, Response]) -> None:
+        while channel is self._channel and (response := channel.pop_received()) is not None:
             self._hand_over(response)
 
     def _hand_over(self, response: Response) -> None:
@@ -317,8 +323,7 @@ class Connection:
             except (ChannelClosedError, BrokerError):
                 self.disconnect()
                 return False
-            while channel is self._channel and (response := channel.pop_received()) is not None:
-                self._hand_over(response)
+            self._hand_over_received(channel)
             return channel is self._channel
 
     def table(self, timeout_s: float = 5.0) -> PartitionTable:

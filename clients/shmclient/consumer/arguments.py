@@ -68,6 +68,7 @@ def offsets_given(message: Any, offsets: Any, purpose: str) -> list[TopicPartiti
     ]
 
 
-def failed(what: str, code: int) -> KafkaException:
-    """``what`` failed, with the code's own text for the reason."""
-    return KafkaException(KafkaError(code, f"{what}: {KafkaError(code).str()}"))
+def failed(what: str, code: int, problem: str = "") -> KafkaException:
+    """``what`` failed, with the code's own text for the reason; ``problem`` says more than that."""
+    more = f": {problem}" if problem else ""
+    return KafkaException(KafkaError(code, f"{what}: {KafkaError(code).str()}{more}"))

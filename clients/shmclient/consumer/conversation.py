@@ -157,7 +157,7 @@ class Conversation:
             self.inbox.append(_view(steps.Joined, reply))
         elif not isinstance(reply, KafkaError):
             self._refuse(ErrorCode._BAD_MSG, f"the daemon answered with a {type(reply).__name__}")
-        elif reply.code() != KafkaError._TRANSPORT:  # an outage is noticed anyhow
+        elif not _is_outage(reply):
             self._refuse(reply.code(), reply.str())
 
     def _follow(self, interval_ms: int) -> None:
@@ -173,13 +173,19 @@ class Conversation:
     def _note_release_reply(self, reply: m.ResponseBody | KafkaError) -> None:
         if isinstance(reply, m.MembershipReply):
             self.inbox.append(_view(steps.Released, reply))
-        # else: fenced, or the connection was lost; both are told by themselves
+        elif not _is_outage(reply):
+            self.inbox.append(steps.ReleaseRefused(time.monotonic()))
 
     def _note_topics(self, reply: m.ResponseBody | KafkaError) -> None:
         if isinstance(reply, m.DescribeTopicsReply):
             for topic in reply.topics:
                 if topic.code:
                     self._on_absent(topic.name)
+
+
+def _is_outage(reply: m.ResponseBody | KafkaError) -> bool:
+    """That is noticed anyhow."""
+    return isinstance(reply, KafkaError) and reply.code() == KafkaError._TRANSPORT
 
 
 def _view(kind: type[steps.Viewed], body: Any) -> steps.Viewed:

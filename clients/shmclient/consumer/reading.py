@@ -269,7 +269,7 @@ class Reader:
         return True
 
     def _has_news(self) -> bool:
-        return bool(self._inbox) or self._fetcher.has_news()
+        return bool(self._inbox or self._offsets.events) or self._fetcher.has_news()
 
     def _serve(self) -> None:
         """What is due between two deliveries: automatic commits, commits that wait, statistics, rebalances, callbacks."""

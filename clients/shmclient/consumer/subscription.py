@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from shmbroker.errors import BrokerError
 from shmclient.consumer.arguments import failed
 from shmclient.consumer.membership.steps import Topics
 from shmclient.errors import KafkaError
@@ -36,19 +35,29 @@ def subscription(topics: Any, callbacks: Callbacks) -> Topics:
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} expects a callable")
     patterns = [name for name in names if name.startswith("^")]
-    is_sane = names and all(names) and len(set(names)) == len(names)
-    if not is_sane or not all(map(_is_pattern, patterns)):
-        raise failed("Failed to set subscription", KafkaError._INVALID_ARG)
+    if problem := _problem(names, patterns):
+        raise failed("Failed to set subscription", KafkaError._INVALID_ARG, problem)
     together = patterns[0] if len(patterns) == 1 else "|".join(f"(?:{pattern})" for pattern in patterns)
     return Topics(tuple(name for name in names if not name.startswith("^")), together or None)
 
 
-def _is_pattern(text: str) -> bool:
-    """Whether it makes sense as a regular expression. The daemon, whose syntax counts, has the last word when it is joined."""
+def _problem(names: list[str], patterns: list[str]) -> str:
+    """What makes no sense about a subscription; empty when it does."""
+    if not names:
+        return "no topic is named; unsubscribe() ends a subscription"
+    if not all(names):
+        return "the name of a topic is empty"
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        return f"'{twice[:250]}' is named twice"
+    return next(filter(None, map(_pattern_problem, patterns)), "")
+
+
+def _pattern_problem(pattern: str) -> str:
+    from shmbroker.patterns import compile_pattern
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of [[:alpha:]], which is another thing to Python
-            re.compile(text)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
+        compile_pattern(pattern)
+    except BrokerError as error:
+        return error.message
+    return ""

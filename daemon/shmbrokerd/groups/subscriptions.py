@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shmbroker.patterns import Pattern, compile_pattern
 from shmbroker.protocol.messages import GroupState, GroupType
-from shmbrokerd.groups.patterns import Pattern, compile_pattern
 from shmbrokerd.groups.states import state_of
 from shmbrokerd.metadata.decision import Change
 from shmbrokerd.metadata.group import Group

@@ -82,9 +82,9 @@ def total_lag(partitions: Iterable[PartitionLag]) -> int:
 
 
 def largest_lag_ms(partitions: Iterable[PartitionLag]) -> int:
-    """UNKNOWN as soon as one is that may be larger."""
+    """UNKNOWN as soon as one is that may be larger, and where nothing is committed."""
     known = [partition.lag_ms for partition in partitions if partition.committed != UNKNOWN]
-    return UNKNOWN if UNKNOWN in known else max(known, default=0)
+    return UNKNOWN if UNKNOWN in known else max(known, default=UNKNOWN)
 
 
 def unread(state: State, partitions: list[PartitionLag]) -> list[Unread]:
@@ -186,6 +186,7 @@ class GroupView:
             partition_count=len(partitions),
             topics=_topics(partitions),
             partitions=partitions,
+            committed_count=_committed_count(partitions),
         )
 
     def _judge(self, place: Place, commits: list[Commit], complete: float, lag: int) -> LagStatus:
@@ -210,10 +211,19 @@ def _group_status(partitions: Iterable[PartitionLag]) -> LagStatus:
     return min(LagStatus.ERR, max((each.status for each in partitions), default=LagStatus.OK))
 
 
+def _committed_count(partitions: Iterable[PartitionLag]) -> int:
+    return sum(partition.committed != UNKNOWN for partition in partitions)
+
+
 def _topics(partitions: Iterable[PartitionLag]) -> list[TopicLag]:
     by_topic: dict[str, list[PartitionLag]] = {}
     for partition in partitions:
         by_topic.setdefault(partition.topic, []).append(partition)
     return [
-        TopicLag(topic, total_lag(members), largest_lag_ms(members)) for topic, members in by_topic.items()
+        TopicLag(
+            topic,
+            total_lag(members) if _committed_count(members) else UNKNOWN,
+            largest_lag_ms(members),
+        )
+        for topic, members in by_topic.items()
     ]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.patterns import Pattern, compile_pattern
 from shmbroker.protocol.messages import (
     DescribeTransactions,
     DescribeTransactionsReply,
@@ -18,7 +19,6 @@ from shmbroker.protocol.messages import (
     TransactionListing,
     TransactionState,
 )
-from shmbrokerd.groups.patterns import Pattern, compile_pattern
 from shmbrokerd.metadata.group import pairs
 from shmbrokerd.metadata.records import TransactionRow
 from shmbrokerd.metadata.state import State

@@ -80,6 +80,7 @@ class TopicLag(Message):
 
     topic: str
     lag: int
+    """-1 when the group has committed nothing in the topic."""
     lag_ms: int
     """The largest; -1 when one is not known."""
 
@@ -105,12 +106,15 @@ class GroupLag(Message):
     """Share of partitions whose window is full."""
     lag: int
     lag_ms: int
-    """The largest; -1 when one is not known."""
+    """The largest; -1 when one is not known, or nothing is committed."""
     partition_count: int
     topics: list[TopicLag]
     partitions: list[PartitionLag]
     """Empty unless asked for."""
     history: LagHistory | None = None
+    committed_count: int = 0
+    """Partitions with a committed offset. Without one there is nothing to be behind of: where the group would begin to read is
+    for its members to say (auto.offset.reset), and a ``lag`` of 0 means nothing."""
 
 
 class DescribeLagReply(Message):

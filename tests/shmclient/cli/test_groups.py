@@ -1,6 +1,8 @@
 import json
 import os
 
+import pytest
+
 from shmclient.cli.completion import complete_group
 
 
@@ -30,6 +32,13 @@ def test_lists_are_filtered(cli, group, filled, join):
     assert {group, other} <= set(listed(cli, "--state", "Empty,Stable", "--type", "classic"))
     assert {group, other} <= set(listed(cli, "--state", "Empty", "--state", "Stable"))
     assert listed(cli, "--type", "consumer") == {}
+
+
+@pytest.mark.parametrize(("option", "known"), [("--state", "Reconciling"), ("--type", "Consumer")])
+def test_a_filter_that_can_match_nothing_is_refused(cli, option, known):
+    result = cli("groups", "list", option, "nonsense")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert known in result.stderr
 
 
 # --- describe ----------------------------------------------------------------------------------------------

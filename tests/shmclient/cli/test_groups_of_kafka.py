@@ -121,6 +121,14 @@ def test_lag_is_told_in_records(cli, group, topic, member):
     assert group in {report["group"] for report in rows(cli("lag", "--json"))}
 
 
+def test_a_group_that_committed_nothing_is_told_apart_from_none(cli, member):
+    (report,) = rows(cli("lag", member, "--json"))
+    assert (report["lag"], report["partitions"]) == (None, [])
+    assert "has committed no offset" in report["remark"]
+    result = cli("lag", "no-such-group")
+    assert (result.exit_code, result.stderr) == (4, "shmbroker: group 'no-such-group' does not exist\n")
+
+
 @pytest.mark.parametrize(
     ("scenario", "expected"),
     [

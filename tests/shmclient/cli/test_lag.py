@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from shmclient import Consumer
 from shmclient.cli.lag import PARTITION_COLUMNS, tables
 
 
@@ -48,6 +49,30 @@ def test_an_unknown_group_is_not_found(cli, new_name):
     result = cli("lag", new_name)
     assert result.exit_code == 4
     assert new_name in result.stderr
+
+
+def test_a_group_that_committed_nothing_has_no_lag_and_is_told_apart_from_none(
+    cli, group, new_name, shmbroker_session
+):
+    config = {"bootstrap.servers": shmbroker_session.bootstrap_servers, "enable.auto.commit": False}
+    with Consumer({**config, "group.id": new_name, "auto.offset.reset": "earliest"}) as consumer:
+        consumer.subscribe([group])
+        assert consumer.poll(30) is not None
+        result = cli("lag", new_name, "--topics", "--partitions")
+        (report,) = cli("lag", new_name, "--json").json()
+    assert result.exit_code == 0
+    assert [line.split()[:4] for line in result.stdout.splitlines()] == [
+        ["GROUP", "STATUS", "LAG", "SECONDS"],
+        [new_name, "-", "-", "-"],
+        ["GROUP", "TOPIC", "LAG", "SECONDS"],
+        [new_name, group, "-", "-"],
+        ["GROUP", "TOPIC", "PARTITION", "COMMITTED"],
+        [new_name, group, "0", "-"],
+        [new_name, group, "1", "-"],
+    ]
+    assert f"group '{new_name}' is there, but has committed no offset" in result.stderr
+    assert (report["status"], report["lag"], report["lag_ms"]) == (None, None, None)
+    assert report["remark"] in result.stderr
 
 
 def test_watching_goes_on_until_it_is_interrupted(spawn, group):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import random
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shmbroker.directories import CONTROL_SOCKET_NAME
 from shmbroker.protocol import messages as m
+from shmbroker.protocol.channel import Channel, ChannelClosedError
+from shmbroker.protocol.framing import Codec
 from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.testing import EmbeddedBroker
@@ -172,3 +178,70 @@ def test_a_lost_connection_answers_what_was_posted(broker: EmbeddedBroker, conne
     with pytest.raises(KafkaException):
         connection.post(m.DescribeCluster(), answers.append)
     assert len(answers) == 1
+
+
+# --- pushes ------------------------------------------------------------------------------------------------
+
+
+class TalkativeDaemon:
+    """Answers one client, and pushes ``pushes`` messages right behind each answer; all of it leaves in pieces of any size."""
+
+    def __init__(self, directory: Path, seed: int, pushes: int) -> None:
+        self._chance = random.Random(seed)
+        self._pushes = pushes
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(directory / CONTROL_SOCKET_NAME))
+        self._listener.listen()
+        self._listener.settimeout(TIMEOUT_S)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        sock, _ = self._listener.accept()
+        channel = Channel(sock, Codec(m.Response), Codec(m.Request))
+        codec = Codec(m.Response)
+        number = 0
+        with contextlib.closing(channel), contextlib.suppress(ChannelClosedError):
+            while True:
+                request = channel.receive(TIMEOUT_S)
+                if isinstance(request.body, m.Hello):
+                    greeting = m.HelloReply("cluster", 1, "incarnation", "table", "counters")
+                    channel.send(m.Response(request.correlation_id, greeting))
+                    continue
+                said = codec.encode(m.Response(request.correlation_id, m.DescribeClusterReply("c", 0, [])))
+                for _ in range(self._pushes):
+                    number += 1
+                    said += codec.encode(m.Response(m.PUSH, m.GroupAssignment("g", "m", number, {}, {})))
+                self._send_in_pieces(sock, said)
+
+    def _send_in_pieces(self, sock: socket.socket, said: bytes) -> None:
+        while said:
+            size = self._chance.choice((1, 20, len(said), len(said)))
+            sock.sendall(said[:size])
+            said = said[size:]
+
+    def close(self) -> None:
+        self._thread.join(TIMEOUT_S)
+        self._listener.close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_the_daemon_pushes_right_behind_an_answer_is_handed_over_though_nothing_more_comes(
+    tmp_path: Path, seed: int
+) -> None:
+    pushes = 1 + seed % 3
+    daemon = TalkativeDaemon(tmp_path, seed, pushes)
+    connection = Connection(f"shm:{tmp_path}", "test")
+    heard: list[int] = []
+    connection.on_push = lambda body: heard.append(getattr(body, "member_epoch", 0))
+    try:
+        for request in range(1, 21):
+            connection.request(m.DescribeCluster(), m.DescribeClusterReply, TIMEOUT_S)
+            deadline = time.monotonic() + TIMEOUT_S
+            while len(heard) < request * pushes:
+                assert connection.wait(1.0), f"{len(heard)} of {request * pushes} pushes were handed over"
+                assert time.monotonic() < deadline
+        assert heard == list(range(1, 20 * pushes + 1))
+    finally:
+        connection.disconnect()
+        daemon.close()

@@ -18,12 +18,36 @@ def test_patterns_become_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [[], [""], ["a", "a"], ["^a", "^a"], ["^("], ["a", "^*"], ["^a{99999999999}"]]
+    ("wrong", "problem"),
+    [
+        ([], "no topic is named"),
+        ([""], "the name of a topic is empty"),
+        (["a", "b", "a"], "'a' is named twice"),
+        (["^a", "^a"], "'^a' is named twice"),
+        (["^fine", "^("], "the regular expression '^(' is invalid: missing ) at position 2"),
+        (
+            ["a", "^*"],
+            "the regular expression '^*' is invalid: nothing to repeat: '^' is a place at position 1",
+        ),
+        (["^["], "the regular expression '^[' is invalid: unexpected end at position 2"),
+        (["^a{99999999999}"], "more than 1000 repetitions"),
+        (["^a(?=b)"], "look-around and the like are not supported at position 4"),
+    ],
 )
-def test_what_makes_no_sense_is_refused(wrong: list[str]) -> None:
+def test_what_makes_no_sense_is_refused_and_named(wrong: list[str], problem: str) -> None:
     with pytest.raises(KafkaException) as caught:
         subscription(wrong, NONE)
-    assert caught.value.args[0].code() == KafkaError._INVALID_ARG
+    error = caught.value.args[0]
+    assert error.code() == KafkaError._INVALID_ARG
+    assert error.str().startswith("Failed to set subscription: Local: Invalid argument or configuration: "), (
+        error.str()
+    )
+    assert problem in error.str()
+
+
+@pytest.mark.parametrize("pattern", ["^(?i)orders", r"^a\z", "^(?<name>a)", r"^\x{61}"])
+def test_whatever_the_daemon_takes_is_taken(pattern: str) -> None:
+    assert subscription([pattern], NONE) == ((), pattern)
 
 
 def test_a_pattern_of_posix_classes_is_no_reason_to_warn() -> None:

@@ -41,9 +41,11 @@ from shmclient.consumer.membership.steps import (
     LetGo,
     LetGoOf,
     LossTold,
+    Partitions,
     Refused,
     Release,
     Released,
+    ReleaseRefused,
     ReleaseSent,
     Report,
     Subscribed,
@@ -106,6 +108,7 @@ class Membership:
         self._revoking = NONE
         self._releasing = NONE
         """Releases that the daemon has not answered: views that come meanwhile do not know of them."""
+        self._release_not_before = 0.0
         self._asked: Topics | None = None
         """What the last request to join was for."""
         self._asked_at: float | None = None
@@ -228,6 +231,11 @@ class Membership:
         self._releasing |= event.partitions
         return self.phase
 
+    def release_refused(self, event: ReleaseRefused) -> Phase:
+        self._releasing = NONE
+        self._release_not_before = event.now + REFUSED_RETRY_S
+        return self.phase
+
     def lose(self, _event: LossTold) -> Phase:
         wanted = self._wanted
         phase = self._become_out()
@@ -264,11 +272,12 @@ class Membership:
         if self._wants_to_ask() and now >= self._ask_at():
             assert self._wanted is not None
             return Join(self._wanted, self.epoch, self.held)
-        return self._reconcile() if phase is Phase.MEMBER else None
+        return self._reconcile(now) if phase is Phase.MEMBER else None
 
     def wake_at(self) -> float:
         """When there may be something to do though nothing happened."""
-        return self._ask_at() if self._wants_to_ask() else float("inf")
+        ask_at = self._ask_at() if self._wants_to_ask() else float("inf")
+        return min(ask_at, self._release_not_before) if self._unreleased() else ask_at
 
     def _wants_to_ask(self) -> bool:
         if self.phase is Phase.MEMBER:
@@ -278,12 +287,15 @@ class Membership:
     def _ask_at(self) -> float:
         return self._ask_not_before if self._asked_at is None else self._asked_at + JOIN_TIMEOUT_S
 
-    def _reconcile(self) -> Action | None:
+    def _unreleased(self) -> Partitions:
+        return self._revoking - self._releasing
+
+    def _reconcile(self, now: float) -> Action | None:
         surplus, missing = self.held - self._assigned, self._assigned - self.held
         if surplus or (self._is_eager and self.held and missing):
             return LetGoOf(self.held if self._is_eager else surplus)
-        unreleased = self._revoking - self._releasing
-        if unreleased:
+        unreleased = self._unreleased()
+        if unreleased and now >= self._release_not_before:
             return Release(unreleased)
         return Take(missing) if missing else None
 
@@ -306,7 +318,8 @@ _TRANSITIONS: dict[Phase, _Transitions] = {
     Phase.MEMBER: _ALWAYS
     | _ASKING
     | _HOLDING
-    | {Viewed: _M.view, Released: _M.released, Fenced: _M.fence, ReleaseSent: _M.note_release_sent},
+    | {Viewed: _M.view, Released: _M.released, Fenced: _M.fence, ReleaseSent: _M.note_release_sent}
+    | {ReleaseRefused: _M.release_refused},
     Phase.AWAY: _ALWAYS | _ASKING | _HOLDING | {Fenced: _M.fence},
     Phase.LOST: _ALWAYS | {LossTold: _M.lose},
     Phase.LEAVING: _ALWAYS

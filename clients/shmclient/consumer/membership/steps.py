@@ -90,6 +90,14 @@ class ReleaseSent:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseRefused:
+    """The daemon could not carry a release out, its disk is full for instance; or the member is none any more, which it is told
+    by itself."""
+
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """The application has taken ``partitions``."""
 
@@ -121,6 +129,7 @@ Event = (
     | Disconnected
     | LetGo
     | ReleaseSent
+    | ReleaseRefused
     | Taken
     | LossTold
     | LeaveSent

@@ -23,6 +23,7 @@ from shmclient.consumer.membership.steps import (
     Refused,
     Release,
     Released,
+    ReleaseRefused,
     ReleaseSent,
     Report,
     Subscribed,
@@ -256,6 +257,20 @@ def test_a_release_that_was_lost_is_repeated(member: Member) -> None:
     assert member.act() == [Join(T, 2, of(0))]
     member.machine.apply(Joined(2, of(0), of(1)))
     assert member.act() == [Release(of(1))]
+
+
+def test_a_release_that_was_refused_is_tried_again_after_a_while(member: Member) -> None:
+    member.join(0, 1)
+    member.machine.apply(Viewed(2, of(0), of(1)))
+    assert member.act() == [LetGoOf(of(1)), Release(of(1))]
+    member.machine.apply(ReleaseRefused(member.now))
+    assert member.machine.wake_at() == member.now + REFUSED_RETRY_S
+    member.machine.apply(Viewed(3, of(0, 2), of(1)))
+    assert member.act() == [Take(of(2))]  # what is free is not held up by that
+    member.now += REFUSED_RETRY_S
+    assert member.act() == [Release(of(1))]
+    member.machine.apply(Released(3, of(0, 2)))
+    assert (member.act(), member.machine.wake_at()) == ([], float("inf"))
 
 
 def test_who_comes_back_too_late_loses_everything_and_joins_anew(member: Member) -> None:

@@ -151,6 +151,13 @@ class MemberAndDaemon(RuleBasedStateMachine):
         if isinstance(self.daemon.take_one(), s.Join):
             self.is_expected_back = False
 
+    @precondition(lambda self: self.daemon.requests and isinstance(self.daemon.requests[0], s.Release))
+    @rule()
+    def refuse_release(self) -> None:
+        """The daemon cannot write it down."""
+        self.daemon.requests.popleft()
+        self.daemon.replies.append(s.ReleaseRefused(self.now))
+
     @precondition(lambda self: self.daemon.replies)
     @rule()
     def deliver(self) -> None:

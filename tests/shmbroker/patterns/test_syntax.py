@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbrokerd.groups.patterns.syntax import MAX_DEPTH, MAX_PATTERN_BYTES, MAX_STEPS, parse
+from shmbroker.patterns.syntax import MAX_DEPTH, MAX_PATTERN_BYTES, MAX_STEPS, parse
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,9 @@ from shmbrokerd.groups.patterns.syntax import MAX_DEPTH, MAX_PATTERN_BYTES, MAX_
         ("a\\", "unexpected end"),
         ("*a", "nothing to repeat before '*'"),
         ("a**", "repetition of a repetition after 'a*'"),
+        ("^*", "nothing to repeat: '^' is a place at position 1"),
+        ("a$+", "nothing to repeat: '$' is a place"),
+        (r"a\z{2}", "nothing to repeat"),
         ("a|+", "nothing to repeat before '+'"),
         ("a{3,2}", "ends before it begins"),
         ("a{1001}", "more than 1000 repetitions"),

@@ -40,6 +40,7 @@ _POSIX = {
     "word": _WORD,
     "xdigit": frozenset(string.hexdigits),
 }
+_ANCHORS = ("^", "$", r"\A", r"\z")
 _CONTROL = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _FLAGS = re.compile(r"\(\?([imsU]*)(?:-[imsU]+)?([:)])|\(\?P?<[A-Za-z_]\w*>")
 _COUNTS = re.compile(r"\{(\d+)(,(\d*))?\}")
@@ -153,6 +154,9 @@ class _Parser:
     def _repeated(self) -> Program:
         start = self._at
         program = self._atom()
+        anchor = self._pattern[start : self._at]
+        if anchor in _ANCHORS and (self.rest[:1] in ("*", "+", "?") or _COUNTS.match(self.rest)):
+            raise self.refuse(f"nothing to repeat: '{anchor}' is a place")  # as to librdkafka; RE2 takes it
         while self.rest:
             if self._accept("*"):
                 program = _any_number(program)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmbroker.errors import BrokerError, ErrorCode
-from shmbrokerd.groups.patterns import compile_pattern
-from shmbrokerd.groups.patterns.automaton import MAX_NAMES, MAX_STATES
+from shmbroker.patterns import compile_pattern
+from shmbroker.patterns.automaton import MAX_NAMES, MAX_STATES
 
 ATOMS = st.sampled_from(
     ["a", "b", ".", r"\.", "-", "[ab]", "[^a]", "[a-c-]", r"[\d_]", r"\d", r"\w", r"\W", r"\S", "^", "$", ""]

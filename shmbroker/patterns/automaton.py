@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from shmbrokerd.groups.patterns.syntax import LETTERS, Kind, Program, Step, parse
+from shmbroker.patterns.syntax import LETTERS, Kind, Program, Step, parse
 
 MAX_STATES = 1000
 """Sets of steps that a pattern remembers. Names of topics meet some tens; a pattern made to need more starts over."""

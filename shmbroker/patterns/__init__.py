@@ -7,7 +7,7 @@ quoting).
 
 from __future__ import annotations
 
-from shmbrokerd.groups.patterns.automaton import Pattern, compile_pattern
-from shmbrokerd.groups.patterns.syntax import MAX_PATTERN_BYTES
+from shmbroker.patterns.automaton import Pattern, compile_pattern
+from shmbroker.patterns.syntax import MAX_PATTERN_BYTES
 
 __all__ = ["MAX_PATTERN_BYTES", "Pattern", "compile_pattern"]
