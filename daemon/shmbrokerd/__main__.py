@@ -12,6 +12,13 @@ import shmbroker
 from shmbrokerd.main import Options, run
 
 
+def _path(text: str) -> Path:
+    """A path of an option. An unset variable of a script must not come to mean the current directory."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="shmbrokerd",
@@ -19,20 +26,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="logs and metadata (default: /var/lib/shmbroker as root or service user, else"
         " $XDG_STATE_HOME/shmbroker)",
     )
     parser.add_argument(
         "--runtime-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="control socket and shared files (default: /run/shmbroker as root or service user, else"
         " $XDG_RUNTIME_DIR/shmbroker)",
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE.toml", help="configuration file; keys are Kafka's"
+        "--config", type=_path, metavar="FILE.toml", help="configuration file; keys are Kafka's"
     )
     parser.add_argument(
         "--set",
@@ -53,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--scratch-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="with --exit-with-pid: a folder around the data or runtime dir, removed when that process has ended",
     )

@@ -11,6 +11,7 @@ import base64
 import contextlib
 import fcntl
 import os
+import re
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,9 @@ that."""
 _SCRATCH_NAME = PROPERTIES_NAME + ".new"
 _HARMLESS = frozenset({LOCK_NAME, _SCRATCH_NAME, "lost+found"})
 """What a folder may hold and still count as empty: our own first steps, and what mkfs leaves."""
+
+
+_PARTITION_NAME = re.compile(r"[a-zA-Z0-9._-]+-[0-9]+", re.ASCII)
 
 
 class DataDirError(BrokerError):
@@ -52,8 +56,29 @@ class DataDir(NamedTuple):
     def partition_path(self, topic: str, partition: int) -> Path:
         return self.logs_path / f"{topic}-{partition}"
 
+    def check_metadata(self) -> None:
+        """Refuse logs without the metadata that says whose they are: all of them would be taken for those of deleted topics.
+
+        Raises:
+            DataDirError: there are logs, and no metadata or an empty file.
+        """
+        if self.metadata_path.exists() and self.metadata_path.stat().st_size:
+            return
+        logs = sorted(path.name for path in self.logs_path.iterdir() if is_partition_name(path.name))
+        if logs:
+            raise DataDirError(
+                f"{self.metadata_path} is {'empty' if self.metadata_path.exists() else 'missing'}, and"
+                f" {self.logs_path} holds the logs of {len(logs)} partitions ({', '.join(logs[:3])}): put back a copy"
+                " of it, or move the logs elsewhere to start anew"
+            )
+
     def close(self) -> None:
         os.close(self.lock_fd)
+
+
+def is_partition_name(name: str) -> bool:
+    """Whether a folder of this name can be the log of a partition."""
+    return _PARTITION_NAME.fullmatch(name) is not None
 
 
 def open_data_dir(path: Path, node_id: int) -> DataDir:

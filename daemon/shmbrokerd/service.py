@@ -63,6 +63,7 @@ class Service:
         self._owner = owner
         self._monitor = MonitorProcess(config, runtime_dir)
         timeout_s = config.number("broker.request.timeout.ms") / 1000
+        data_dir.check_metadata()
         store = MetadataStore(data_dir.metadata_path, config.number("metadata.max.bytes"))
         self._journal = Journal(store)
         self._supervisor = Supervisor(spawner, broker, config, self._notice)

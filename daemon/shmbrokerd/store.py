@@ -6,6 +6,7 @@ may be seen.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import lmdb
 import msgspec
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.pages import DamageError
+from shmbroker.log.verification import check_whole
 from shmbrokerd.metadata.records import TABLE_OF, TABLES, AnyRow, Put, Record
 
 VERSION = 1
@@ -37,9 +40,10 @@ class MetadataStore:
         """Open ``path``, made when missing.
 
         Raises:
-            BrokerError: KAFKA_STORAGE_ERROR when it cannot be opened, UNSUPPORTED_VERSION when it is newer.
+            BrokerError: KAFKA_STORAGE_ERROR when it cannot be opened or is damaged, UNSUPPORTED_VERSION when it is newer.
         """
         self._path = path
+        self._check_pages()
         try:
             self._env = lmdb.open(
                 str(path),
@@ -51,6 +55,7 @@ class MetadataStore:
             )
             with self._env.begin(write=True) as transaction:
                 self._check_version(transaction)
+                self._check_names(transaction)
                 self._tables = {name: self._env.open_db(name.encode(), txn=transaction) for name in TABLES}
         except lmdb.Error as error:
             raise self._storage_error("open", error) from error
@@ -61,6 +66,36 @@ class MetadataStore:
         self._decoders: dict[str, Any] = {
             name: msgspec.msgpack.Decoder(row_type) for name, row_type in TABLES.items()
         }
+
+    def _check_pages(self) -> None:
+        """LMDB believes every byte of its file: a damaged one, or one cut short, would end the daemon without a word."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._storage_error("open", error) from error
+        try:
+            if os.fstat(fd).st_size:
+                check_whole(fd)
+        except (DamageError, OSError) as error:
+            raise self._damage(str(error)) from error
+        finally:
+            os.close(fd)
+
+    def _check_names(self, transaction: Any) -> None:
+        """A table under another name would be taken for an empty one, and its topics for deleted."""
+        found = set(transaction.cursor().iternext(values=False))
+        strangers = found - {name.encode() for name in TABLES} - {_META_TABLE}
+        if strangers:
+            raise self._damage(f"it has an unknown table {min(strangers)!r}")
+
+    def _damage(self, what: str) -> BrokerError:
+        return BrokerError(
+            ErrorCode.KAFKA_STORAGE_ERROR,
+            f"the metadata store {self._path} is damaged: {what}; put back a copy of it, or start anew with an"
+            " empty --data-dir",
+        )
 
     def _storage_error(self, verb: str, error: Exception) -> BrokerError:
         hint = "; raise metadata.max.bytes" if isinstance(error, lmdb.MapFullError) else ""

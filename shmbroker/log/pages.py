@@ -191,9 +191,8 @@ class PageReader:
                 start = pointer + NODE_BYTES
                 if page.data[start : start + len(table)] == table:
                     key, record = self.node(page, pointer, SUB_TREE)
-                    if key == table and isinstance(record, bytes) and len(record) == _TREE_RECORD_BYTES:
-                        (root,) = _NUMBER.unpack_from(record, _ROOT_IN_RECORD)
-                        return None if root == NO_ROOT else root
+                    if key == table:
+                        return table_root(key, record)
         raise DamageError(f"has no table {table.decode()!r}: not a segment")
 
     def page(self, number: int, depth: int) -> Page:
@@ -282,6 +281,25 @@ def child_of(page: Page, pointer: int) -> int:
     low, middle, high, _ = _NODE.unpack_from(page.data, pointer)
     number: int = low | middle << 16 | high << 32
     return number
+
+
+def key_of(page: Page, pointer: int) -> bytes:
+    """The key of a node of a branch."""
+    start = pointer + NODE_BYTES
+    if start > len(page.data):
+        raise _no_node(page, pointer)
+    end = start + _NODE.unpack_from(page.data, pointer)[3]
+    if end > len(page.data):
+        raise _no_node(page, pointer)
+    return page.data[start:end]
+
+
+def table_root(name: bytes, record: Value) -> int | None:
+    """Number of the root page that the ``record`` of a table names, None when the table is empty."""
+    if not isinstance(record, bytes) or len(record) != _TREE_RECORD_BYTES:
+        raise DamageError(f"has a table {name!r} that makes no sense")
+    root: int = _NUMBER.unpack_from(record, _ROOT_IN_RECORD)[0]
+    return None if root == NO_ROOT else root
 
 
 def _no_node(page: Page, pointer: int) -> DamageError:

@@ -286,3 +286,12 @@ def test_help_and_version_need_no_daemon() -> None:
             [sys.executable, "-m", "shmbrokerd", argument], capture_output=True, text=True, check=True
         )
         assert expected in result.stdout
+
+
+def test_an_empty_path_does_not_mean_the_current_directory() -> None:
+    for option in ("--data-dir", "--runtime-dir", "--config"):
+        result = subprocess.run(
+            [sys.executable, "-m", "shmbrokerd", option, ""], capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 2
+        assert f"{option}: the path is empty" in result.stderr

@@ -89,6 +89,24 @@ def test_a_folder_of_something_else_is_refused_and_untouched(tmp_path: Path) -> 
     assert not (tmp_path / "meta.properties").exists()
 
 
+@pytest.mark.parametrize(("is_empty", "told"), [(False, "missing"), (True, "empty")])
+def test_logs_whose_metadata_is_lost_are_not_taken_for_those_of_deleted_topics(
+    tmp_path: Path, is_empty: bool, told: str
+) -> None:
+    data_dir = open_data_dir(tmp_path, 0)
+    data_dir.check_metadata()  # nothing to lose yet
+    (data_dir.logs_path / "lost+found").mkdir()
+    data_dir.check_metadata()
+    (data_dir.logs_path / "or.de-rs-12").mkdir()
+    if is_empty:
+        data_dir.metadata_path.touch()
+    with pytest.raises(DataDirError, match=rf"is {told}, .* 1 partitions \(or.de-rs-12\)"):
+        data_dir.check_metadata()
+    data_dir.metadata_path.write_bytes(b"something")
+    data_dir.check_metadata()
+    data_dir.close()
+
+
 def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refusal(tmp_path / "file")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
@@ -23,6 +24,7 @@ from shmbrokerd.metadata.records import (
 from shmbrokerd.store import MetadataStore, encode_key
 
 MIB = 1 << 20
+PAGE, SECTOR = 4096, 512
 ROWS: list[Record] = [
     Put(TopicRow("t", b"0123456789abcdef", 17)),
     Put(PartitionRow("t", 0, 5, 0, 3, (0,), (0,))),
@@ -103,6 +105,69 @@ def test_a_damaged_row_is_an_error_that_names_its_table(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_store_cut_short_is_told(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.write(ROWS)
+    store.close()
+    path = tmp_path / "metadata.mdb"
+    for size in range(PAGE, path.stat().st_size, PAGE):
+        content = path.read_bytes()
+        path.write_bytes(content[:size])
+        with pytest.raises(BrokerError, match=r"metadata\.mdb is damaged: .*cut short"):
+            open_store(tmp_path)
+        path.write_bytes(content)
+    open_store(tmp_path).close()
+
+
+def test_a_value_with_pages_of_its_own_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.write([Put(OffsetRow("g", "t", 0, 0, 0, "x" * 50_000, 0))])
+    store.close()
+    path = tmp_path / "metadata.mdb"
+    at = path.read_bytes().index(b"x" * 20_000)
+    content = path.read_bytes()
+    path.write_bytes(content[: at // PAGE * PAGE + 2 * PAGE])
+    with pytest.raises(BrokerError, match="cut short"):
+        open_store(tmp_path)
+
+
+def test_a_table_under_a_damaged_name_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.write(ROWS)
+    store.close()
+    path = tmp_path / "metadata.mdb"
+    path.write_bytes(path.read_bytes().replace(b"partitions", b"partitipns"))
+    with pytest.raises(BrokerError, match="unknown table b'partitipns'"):
+        open_store(tmp_path)
+
+
+def test_no_flipped_byte_ends_the_process(tmp_path: Path, in_child: Any) -> None:
+    """It is refused, or was of no matter: LMDB would meet it with an assertion or a segmentation fault."""
+    store = open_store(tmp_path)
+    for number in range(40):
+        store.write([Put(OffsetRow("g", f"topic-{number}", part, 7, -1, None, 99)) for part in range(8)])
+    store.close()
+    path = tmp_path / "metadata.mdb"
+    content = path.read_bytes()
+
+    def flip_and_open() -> None:
+        chooser = random.Random(11)
+        for _ in range(200):
+            damaged = bytearray(content)
+            at = chooser.randrange(len(content) // PAGE) * PAGE + chooser.randrange(200)
+            damaged[at] ^= 1 << chooser.randrange(8)
+            path.write_bytes(damaged)
+            try:
+                store = open_store(tmp_path)
+                list(store.records())
+                store.write([Put(CounterRow("after", 1))])
+                store.close()
+            except BrokerError as error:
+                assert error.code in (ErrorCode.KAFKA_STORAGE_ERROR, ErrorCode.UNSUPPORTED_VERSION)
+
+    in_child(flip_and_open)
+
+
 TOPICS = st.text("ab._-", min_size=1, max_size=5)
 OFFSET_KEYS = st.tuples(st.text(max_size=5), TOPICS, st.integers(0, 2**31 - 1))
 
@@ -118,8 +183,6 @@ def test_partitions_sort_by_number() -> None:
 
 
 # --- power loss --------------------------------------------------------------------------------------------
-
-PAGE, SECTOR = 4096, 512
 
 
 def counters(path: Path) -> list[Record]:

@@ -22,7 +22,7 @@ from shmbroker.protocol.messages import (
 )
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
 from shmbrokerd.broker_link import BrokerGoneError, BrokerLink
-from shmbrokerd.data_dir import DataDir
+from shmbrokerd.data_dir import DataDir, is_partition_name
 from shmbrokerd.log_recovery import LogRecovery
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.records import PartitionRow
@@ -109,13 +109,18 @@ class PartitionLogs:
                 raise result
 
     def sweep(self) -> None:
-        """Remove folders of partitions that are not (a crash between deleting a topic and its logs)."""
+        """Remove folders of partitions that are not (a crash between deleting a topic and its logs). What has no name of
+        ours stays: lost+found, somebody's copy."""
         rows = self._settings().state.partitions()
         known = {self._data_dir.partition_path(row.topic, row.partition).name for row in rows}
         for path in list(self._data_dir.logs_path.iterdir()):
-            if path.name not in known:
+            if path.name in known:
+                continue
+            if path.name.startswith(_TRASH_PREFIX) or is_partition_name(path.name):
                 log.info("removing the log of a deleted partition: %s", path)
                 self._discard(path)
+            else:
+                log.warning("%s is not the log of a partition; it is left alone", path)
 
     # --- orders --------------------------------------------------------------------------------------------
 

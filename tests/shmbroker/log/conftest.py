@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -124,34 +121,3 @@ def open_log(tmp_path: Path) -> Iterator[Callable[..., Log]]:
 @pytest.fixture
 def log(open_log: Callable[..., Log]) -> Log:
     return open_log()
-
-
-@pytest.fixture(scope="session")
-def in_child() -> Callable[[Callable[[], object]], None]:
-    """Run something in a process of its own, so that it may die or change what a whole process shares.
-
-    An exception there fails the test here, with its traceback.
-    """
-
-    def run(body: Callable[[], object]) -> None:
-        readable, writable = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                os.close(readable)
-                body()
-                code = 0
-            except BaseException:
-                os.write(writable, traceback.format_exc().encode())
-            finally:
-                os._exit(code)
-        os.close(writable)
-        with os.fdopen(readable, "rb") as pipe:
-            told = pipe.read().decode()
-        _, status = os.waitpid(pid, 0)
-        if os.WIFSIGNALED(status):
-            told = f"ended by {signal.Signals(os.WTERMSIG(status)).name}"
-        assert status == 0, told
-
-    return run

@@ -100,6 +100,37 @@ def test_slots_of_deleted_topics_are_used_again(start_daemon: Any) -> None:
     table.close()
 
 
+def test_a_start_removes_logs_of_deleted_topics_and_leaves_strangers_alone(
+    start_daemon: Any, wait_for: Any
+) -> None:
+    first = start_daemon()
+    create(first.attach(), "orders")
+    first.stop()
+    logs = first.data_dir / "logs"
+    for name in ("deleted-topic-0", ".deleted.4711.0", "lost+found", "orders-0.backup"):
+        (logs / name).mkdir()
+    (logs / "notes.txt").write_text("keep")
+    second = start_daemon()
+    second.wait_logged(r"notes\.txt is not the log of a partition")
+    wait_for(lambda: folders(second) == {"orders-0", "lost+found", "orders-0.backup", "notes.txt"})
+
+
+def test_a_start_without_the_metadata_is_refused_and_the_logs_stay(start_daemon: Any) -> None:
+    first = start_daemon()
+    create(first.attach(), "orders", 2)
+    first.stop()
+    metadata = first.data_dir / "metadata.mdb"
+    content = metadata.read_bytes()
+    for left in (b"", content[: len(content) // 2]):
+        metadata.write_bytes(left)
+        second = start_daemon(ready=False)
+        assert second.process.wait(30) == 1
+        assert str(metadata) in second.log
+        assert folders(first) == {"orders-0", "orders-1"}
+    metadata.write_bytes(content)
+    assert names(start_daemon().attach()) == {"orders"}
+
+
 @pytest.mark.slow
 def test_a_daemon_killed_at_any_moment_keeps_what_it_acknowledged(start_daemon: Any, wait_for: Any) -> None:
     """Topics come and go while the daemon is killed; what was answered holds, what was not may be either way."""
