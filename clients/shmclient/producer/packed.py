@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 PACKED_BYTES = 256 * 1024
 """Bytes of one batch cut from a packed column: commits of about twice this size are the fastest, and two travel together."""
 _TOP_BIT = b"\0\0\0\x80"
 
 
-def check_packed(values: Any, value_offsets: Any) -> tuple[bytes, memoryview]:
+def check_packed(values: Any, value_offsets: Any) -> tuple[bytes | memoryview, memoryview]:
     """(the bytes, int32 view of the offsets), safe to keep: what could change is copied.
 
     Raises:
@@ -30,25 +31,38 @@ def check_packed(values: Any, value_offsets: Any) -> tuple[bytes, memoryview]:
         raise TypeError(
             f"value_offsets must be one-dimensional int32, not {view.format!r} of {view.itemsize} bytes"
         )
-    offsets = memoryview(view.tobytes()).cast("i")
+    copied = view.tobytes()
+    offsets = memoryview(copied).cast("i")
     if len(offsets) < 2:
         raise ValueError(
             f"value_offsets has {len(offsets)} entries; one more than there are records is needed"
         )
-    data = bytes(values)
-    if offsets[0] < 0 or offsets[-1] > len(data) or not _ascends(offsets):
+    data = values if _is_immutable(values) else bytes(values)
+    if offsets[0] < 0 or offsets[-1] > len(data) or not _ascends(copied):
         raise ValueError(
             f"value_offsets must ascend inside the values' {len(data)} bytes; they run from {offsets[0]} to {offsets[-1]}"
         )
     return data, offsets
 
 
+def _is_immutable(values: Any) -> TypeGuard[bytes | memoryview]:
+    """Whether nobody can change the bytes: those of a ``bytes`` object, seen through views or not."""
+    if not isinstance(values, memoryview):
+        return isinstance(values, bytes)
+    return type(values.obj) is bytes and values.contiguous and values.format == "B"
+
+
 def _lanes(offsets: memoryview) -> int:
     return int.from_bytes(offsets.cast("B"), "little")
 
 
-def _ascends(offsets: memoryview) -> bool:
-    """Whether none is lower than the one before. None is negative if the first is not: it would be lower than another."""
+@lru_cache(maxsize=1)
+def _ascends(lanes: bytes) -> bool:
+    """Whether none is lower than the one before. None is negative if the first is not: it would be lower than another.
+
+    Records of one size have the same offsets in each call: the last answer is kept.
+    """
+    offsets = memoryview(lanes).cast("i")
     tops = int.from_bytes(_TOP_BIT * (len(offsets) - 1), "little")
     lower, upper = _lanes(offsets[:-1]), _lanes(offsets[1:])
     if (lower | upper) & tops:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -44,6 +45,9 @@ PACED_BYTES = 4 * 1024 * 1024
 """Queued bytes from which produce_batch() of a packed column leaves the broker some time: as much as the ring holds. What is
 queued beyond that has left the CPU's caches before anybody reads it."""
 PACE_S = 0.02
+NAP_S = 0.0004
+"""Between two looks at what the broker has taken meanwhile, a fraction of what it has under way: being rung for each batch
+costs both sides more than the clock does."""
 MAX_SLEEP_S = 0.05
 """Longest sleep for an answer: time-outs and a lost connection are looked after in between."""
 
@@ -297,7 +301,7 @@ class Producer(TransactionCalls):
         queue = self._topic(topic)
         if keys is not None or callback is not None or not queue.partitions:
             # Somebody wants to know of each record, or nobody knows the partitions yet: the way of the records.
-            cut = [data[a:b] for a, b in pairwise(offsets)]
+            cut = [bytes(data[a:b]) for a, b in pairwise(offsets)]
             return self._produce_column(topic, cut, keys, partition, callback)
         self._check_destination(queue, partition)
         config, sender = self._config, self._sender
@@ -323,7 +327,8 @@ class Producer(TransactionCalls):
                 remaining_s = deadline.remaining_s()
                 if not remaining_s:
                     return
-                self._wait(remaining_s)
+                with sender.lock.given_up:
+                    time.sleep(min(NAP_S, remaining_s))
                 sender.pump()
 
     def _topic(self, name: str) -> TopicQueue:

@@ -81,7 +81,7 @@ class RemoteProducer(Producer):
         chosen = callback if callback is not None else on_delivery
         if value_offsets is not None:
             data, offsets = check_packed(values, value_offsets)
-            values = [data[start:end] for start, end in pairwise(offsets)]
+            values = [bytes(data[start:end]) for start, end in pairwise(offsets)]
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
         queued = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from itertools import accumulate, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -76,3 +78,25 @@ def test_pieces_are_whole_and_within_the_limits(sizes: list[int], max_bytes: int
     for (start, stop), (_, following) in pairwise(cut):
         if following > stop and stop - start < max_rows:
             assert offsets[stop + 1] - offsets[start] > max_bytes
+
+
+def test_what_cannot_change_is_not_copied() -> None:
+    data, offsets = b"onetwo", array("i", [0, 3, 6])
+    assert check_packed(data, offsets)[0] is data
+    view = memoryview(data)
+    assert check_packed(view, offsets)[0] is view
+
+
+@pytest.mark.parametrize("wrap", [bytearray, lambda data: memoryview(bytearray(data))])
+def test_what_can_change_is_copied(wrap: Callable[[bytes], Any]) -> None:
+    values = wrap(b"onetwo")
+    data, _ = check_packed(values, array("i", [0, 3, 6]))
+    values[0:3] = b"six"
+    assert bytes(data) == b"onetwo"
+
+
+def test_offsets_are_checked_again_when_they_change() -> None:
+    assert check_packed(bytes(6), array("i", [0, 3, 6]))
+    with pytest.raises(ValueError, match="must ascend"):
+        check_packed(bytes(6), array("i", [0, 7, 6]))
+    assert check_packed(bytes(6), array("i", [0, 3, 6]))
