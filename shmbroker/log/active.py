@@ -1,6 +1,7 @@
 """The newest segment of a log, open for appending: the one LMDB environment of a partition.
 
-It is written through LMDB and read through ``pages``, like any other segment.
+It is written through LMDB and read through ``pages``, like any other segment. LMDB opens it with the first commit: of a
+thousand partitions most are not written in the first second, and opening takes LMDB longer than looking at the pages.
 """
 
 from __future__ import annotations
@@ -33,24 +34,23 @@ class ActiveSegment:
     :meth:`sync`.
 
     Raises:
-        SEGMENT_ERRORS: it is not there, or damaged where appending would meet it.
+        SEGMENT_ERRORS: it is not there, may not be written, or is damaged where appending would meet it.
     """
 
     def __init__(self, path: Path, segment_bytes: int) -> None:
         self.path = path
+        self._segment_bytes = segment_bytes
         self._environment: Any = None
-        self._is_settled = False
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        """None until the first commit."""
+        self._tables: dict[bytes, Any] = {}
+        self._anchor: Anchor | None = None
+        # Never written by this descriptor; what may not be written should be told of now, and not to the first producer.
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            check_writable(self._fd)
             self._pages = PageReader(self._fd)
+            check_writable(self._fd, self._pages)
             self.file_bytes = os.fstat(self._fd).st_size
             """Size of the file after the last commit."""
-            # A segment made under a larger segment.bytes must still fit its map.
-            map_bytes = max(segment_bytes, self.file_bytes) + MAP_SLACK_BYTES
-            self._environment = _open_environment(path, map_bytes)
-            self.anchor = Anchor(self._environment)
-            self._tables = {table: self._environment.open_db(table, create=False) for table in segment.TABLES}
             self._check_format()
         except BaseException:
             self.close()
@@ -64,8 +64,10 @@ class ActiveSegment:
             raise DamageError(f"is of format {found}; this version writes format {ours}")
 
     def close(self) -> None:
+        if self._anchor is not None:
+            self._anchor.drop()
+            self._anchor = None
         if self._environment is not None:
-            self.anchor.drop()
             self._environment.close()
             self._environment = None
         if self._fd >= 0:
@@ -102,24 +104,40 @@ class ActiveSegment:
         if size < self.file_bytes:
             # To touch the map there would be a SIGBUS in the middle of a commit.
             raise DamageError(f"cut short: {size} bytes instead of {self.file_bytes}")
-        if not self._is_settled:
-            self._settle()
+        if self._anchor is None:
+            self._anchor = self._begin()
         with self._environment.begin(write=True) as txn:
             put(txn, self._tables)
         self.file_bytes = os.fstat(self._fd).st_size
-        self.anchor.count(batches)
+        self._anchor.count(batches)
 
-    def _settle(self) -> None:
+    def _begin(self) -> Anchor:
         """Before the first commit: nobody knows what whoever wrote here before has flushed, so all of it is flushed now; and
         what was not committed must not come back. A segment without batches has nothing to lose."""
-        if self.last(segment.LOG) is not None:
+        has_batches = self.last(segment.LOG) is not None
+        if has_batches:
             wipe_leftovers(self.path)
-            self.anchor.sync()
-        self._is_settled = True
+        # A segment made under a larger segment.bytes must still fit its map.
+        map_bytes = max(self._segment_bytes, self.file_bytes) + MAP_SLACK_BYTES
+        environment = self._environment = _open_environment(self.path, map_bytes)
+        self._tables = {table: environment.open_db(table, create=False) for table in segment.TABLES}
+        anchor = Anchor(environment)
+        if has_batches:
+            anchor.sync()
+        return anchor
+
+    @property
+    def is_flush_due(self) -> bool:
+        """So much was committed since the last flush that another one is due, unasked: see ``anchor``."""
+        return self._anchor is not None and self._anchor.is_flush_due
 
     def sync(self) -> None:
         """Make all commits durable; it may run while another thread appends."""
-        self.anchor.sync()
+        anchor = self._anchor
+        if anchor is None:  # no commit of ours came before this call; others may have left some unflushed
+            os.fdatasync(self._fd)
+        else:
+            anchor.sync()
 
 
 def create_segment(

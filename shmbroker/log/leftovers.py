@@ -25,7 +25,7 @@ def wipe_leftovers(path: Path) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         pages = PageReader(fd)
-        free = check_writable(fd)
+        free = check_writable(fd, pages)
         last = pages.read(lambda reader: reader.last_below(segment.LOG, None))
         log_end = int(path.stem) if last is None else segment.KEY.unpack(last[0])[0] + 1
         page_bytes = pages.meta.page_bytes

@@ -315,7 +315,7 @@ class PartitionLog:
     @property
     def is_flush_due(self) -> bool:
         """So much was appended since the last flush that another one is due, unasked: see ``anchor``."""
-        return self._active is not None and self._active.anchor.is_flush_due
+        return self._active is not None and self._active.is_flush_due
 
     def flush(self) -> None:
         """Make everything appended before this call durable. It may run in another thread while appends go on.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
 from shmbroker.log import segment
 from shmbroker.log.pages import DamageError, PageReader
+from shmbroker.log.replay import parse_row
 from shmbroker.log.segment import KEY
 
 
@@ -45,10 +47,15 @@ def before(place: Place) -> tuple[dict[int, bytes], int]:
         pages = PageReader(fd)
         rows = pages.read(lambda reader: list(reader.entries(segment.PRODUCERS, b"")))
         names = dict(pages.read(lambda reader: list(reader.entries(segment.META, b""))))
-    except DamageError:
+        log_start = names.get(segment.META_LOG_START)
+        start = KEY.unpack(log_start)[0] if isinstance(log_start, bytes) else oldest
+        whole = {
+            KEY.unpack(key)[0]: row
+            for key, row in rows
+            if isinstance(row, bytes) and parse_row(row) is not None
+        }
+    except (DamageError, struct.error):
         return {}, oldest
     finally:
         os.close(fd)
-    log_start = names.get(segment.META_LOG_START)
-    start = KEY.unpack(log_start)[0] if isinstance(log_start, bytes) else oldest
-    return {KEY.unpack(key)[0]: row for key, row in rows if isinstance(row, bytes)}, max(start, oldest)
+    return whole, max(start, oldest)

@@ -137,7 +137,9 @@ class Replay:
 
 def _agrees(row: bytes, expected_row: bytes) -> bool:
     """Batches before the segment may not be known any more, nor when the broker heard of the producer."""
-    found, expected = ProducerRow.unpack(row), ProducerRow.unpack(expected_row)
+    found, expected = parse_row(row), ProducerRow.unpack(expected_row)
+    if found is None:
+        return False
     count = len(expected.batches)
     return (
         found.epoch == expected.epoch
@@ -146,13 +148,19 @@ def _agrees(row: bytes, expected_row: bytes) -> bool:
     )
 
 
-def unpack_row(row: bytes) -> ProducerRow | None:
-    """A row of the table ``producers`` that speaks of a batch; None when these bytes are no such row."""
+def parse_row(row: bytes) -> ProducerRow | None:
+    """A row of the table ``producers``; None when these bytes are none, torn for one."""
     try:
         found = ProducerRow.unpack(row)
     except struct.error:
         return None
-    return found if found.batches and found.pack() == row else None
+    return found if found.pack() == row else None
+
+
+def unpack_row(row: bytes) -> ProducerRow | None:
+    """A row that speaks of a batch; None when these bytes are no such row."""
+    found = parse_row(row)
+    return found if found is not None and found.batches else None
 
 
 def rows_before(base_offset: int, rows: Mapping[int, Iterable[bytes]]) -> dict[int, bytes]:

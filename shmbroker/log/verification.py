@@ -31,14 +31,15 @@ _EDGE_TABLES = (segment.LOG, segment.TIMES, segment.ABORTED)
 _FREE_LIST_KEY = "list of free pages"
 
 
-def check_writable(fd: int) -> set[int]:
-    """Check what appending to the segment ``fd`` will meet; nobody may be writing it. Returns the pages that are free.
+def check_writable(fd: int, pages: PageReader) -> set[int]:
+    """Check what appending to the segment ``fd``, which ``pages`` reads, will meet; nobody may be writing it. Returns the pages
+    that are free.
 
     Raises:
         DamageError: naming the page.
         OSError: the file cannot be read.
     """
-    return PageReader(fd).read(_Check(fd).segment)
+    return pages.read(_Check(fd).segment)
 
 
 def check_whole(fd: int) -> None:

@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,44 @@ def test_what_is_written_is_read(active: ActiveSegment) -> None:
     assert [header[:128] for header in active.batch_headers(8, 1 << 20)] == [b"\x09" * 128, b""]
     assert len(active.batch_headers(0, 11)) == 2
     assert active.file_bytes == active.path.stat().st_size
+
+
+def test_lmdb_opens_it_with_the_first_commit(path: Path) -> None:
+    lock = path.with_suffix(segment.LOCK_SUFFIX)
+    active = ActiveSegment(path, SEGMENT_BYTES)
+    assert active.last(segment.LOG) is None
+    active.sync()
+    assert not active.is_flush_due
+    assert not lock.exists()
+    active.write(put(17, b"first"))
+    assert lock.exists()
+    active.close()
+
+
+def test_what_may_not_be_written_is_told_of_when_it_is_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_file = os.open
+
+    def on_a_file_system_that_is_read_only(name: Path, flags: int) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(name))
+        return open_file(name, flags)
+
+    monkeypatch.setattr(os, "open", on_a_file_system_that_is_read_only)
+    with pytest.raises(OSError, match="Read-only file system"):
+        ActiveSegment(path, SEGMENT_BYTES)
+
+
+def test_what_others_left_unflushed_is_flushed_without_lmdb(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    active = ActiveSegment(path, SEGMENT_BYTES)
+    active.sync()
+    active.close()
+    assert synced == [path.stat().st_ino]
 
 
 def test_what_fails_in_the_middle_is_not_written(active: ActiveSegment) -> None:

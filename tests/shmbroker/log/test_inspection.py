@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from shmbroker.log import segment
 from shmbroker.log.inspection import Inspection, large_pages
 from shmbroker.log.pages import BigValue
 from shmbroker.log.recovery import SegmentFacts
+from shmbroker.log.restore import restore_log
+from shmbroker.log.scanning import SegmentScan
 from shmbroker.records.builder import ProducerStamp
 
 PAGE = 4096
@@ -91,3 +94,37 @@ def test_a_flipped_byte_in_a_batch_is_of_that_batch(path: Path) -> None:
 @pytest.mark.parametrize(("size", "pages"), [(1, 1), (PAGE - 16, 1), (PAGE - 15, 2), (3 * PAGE, 4)])
 def test_a_large_value_has_as_many_pages_as_it_needs_with_its_header(size: int, pages: int) -> None:
     assert large_pages(BigValue(5 * PAGE + 16, size), PAGE) == (5, pages)
+
+
+def test_a_torn_row_of_a_producer_is_damage_and_no_crash(path: Path) -> None:
+    with SegmentScan(path) as scan:
+        [row] = scan.rows(segment.PRODUCERS).values()
+    data = path.read_bytes()
+    for remembered in (0, 1, 9, 0xFFFF):
+        path.write_bytes(data.replace(row, row[:22] + remembered.to_bytes(2, "little") + row[24:]))
+        assert inspected(path).damage == "the row of producer 7 does not say what its batches say"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_bytes_are_wrong_in_either_segment_the_log_is_restored(
+    seed: int, log: Any, batch: Callable[..., Any]
+) -> None:
+    for sequence in range(30):
+        log.append(batch([bytes(200)], sequence, ProducerStamp(sequence % 3, 0, sequence // 3)))
+        if sequence == 15:
+            log.writer.roll(0)
+    log.writer.close()
+    log.reader.close()
+    files = {file: file.read_bytes() for file in sorted(Path(log.folder).glob("*.mdb"))}
+    chooser = random.Random(seed)
+    for _ in range(60):
+        for file, data in files.items():
+            wrong = bytearray(data)
+            for _ in range(chooser.choice((0, 1, 3))):
+                size = chooser.choice((1, 8, 512))
+                at = chooser.randrange(len(wrong) - size)
+                wrong[at : at + size] = chooser.choice((chooser.randbytes(size), bytes(size), data[:size]))
+            file.write_bytes(wrong)
+        assert restore_log(log.folder, lambda _: None) is not None
+        for backup in Path(log.folder).glob("*.damaged*"):
+            backup.unlink()

@@ -11,7 +11,7 @@ import pytest
 
 from shmbroker.log import segment
 from shmbroker.log.leftovers import wipe_leftovers
-from shmbroker.log.pages import DamageError
+from shmbroker.log.pages import DamageError, PageReader
 from shmbroker.log.salvage import salvage
 from shmbroker.log.verification import check_writable
 
@@ -62,7 +62,7 @@ def later_page(open_log: Callable[..., Any], batch: Callable[..., Any]) -> bytes
 def free_page(path: Path) -> int:
     fd = os.open(path, os.O_RDONLY)
     try:
-        return min(check_writable(fd))
+        return min(check_writable(fd, PageReader(fd)))
     finally:
         os.close(fd)
 

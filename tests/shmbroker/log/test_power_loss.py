@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from shmbroker.log import segment
+from shmbroker.log import active, segment
 from shmbroker.log.anchor import Anchor
 from shmbroker.log.reader import LogReader
 from shmbroker.log.recovery import SegmentDecision
@@ -104,14 +104,19 @@ class Writing:
         )
 
     def run(self) -> list[Moment]:
-        sync = Anchor.sync
+        sync, sync_file = Anchor.sync, os.fdatasync
 
         def sync_and_note(anchor: Anchor) -> None:
             sync(anchor)
             self.note_flush()
 
+        def sync_file_and_note(fd: int) -> None:
+            sync_file(fd)
+            self.note_flush()
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Anchor, "sync", sync_and_note)
+            patch.setattr(active.os, "fdatasync", sync_file_and_note)
             self.writer.flush()
             for _ in range(STEPS):
                 self.step()

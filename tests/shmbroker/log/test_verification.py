@@ -11,7 +11,7 @@ import pytest
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
-from shmbroker.log.pages import DamageError
+from shmbroker.log.pages import DamageError, PageReader
 from shmbroker.log.verification import check_writable
 from shmbroker.log.writer import PartitionWriter
 from shmbroker.records.builder import ProducerStamp
@@ -23,7 +23,7 @@ InChild = Callable[[Callable[[], object]], None]
 def check(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     try:
-        check_writable(fd)
+        check_writable(fd, PageReader(fd))
     finally:
         os.close(fd)
 

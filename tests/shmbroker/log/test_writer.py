@@ -352,6 +352,16 @@ class Synced:
         self.error: Exception | None = None
         self._writer = writer
         monkeypatch.setattr(active_module, "_open_environment", self._open(active_module._open_environment))
+        monkeypatch.setattr(active_module.os, "fdatasync", self._sync_file(os.fdatasync))
+
+    def _sync_file(self, fdatasync: Any) -> Any:
+        """A segment that was opened anew is flushed without LMDB until it is written."""
+
+        def sync(fd: int) -> None:
+            fdatasync(fd)
+            self.ends.append(self._writer.log_end)
+
+        return sync
 
     def _open(self, open_lmdb: Any) -> Any:
         outer = self

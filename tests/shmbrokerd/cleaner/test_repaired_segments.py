@@ -11,7 +11,8 @@ from shmbroker.log import segment
 from shmbroker.log.place import place_of
 from shmbroker.log.rebuild import rebuild
 from shmbroker.log.recovery import SegmentDecision
-from shmbroker.log.restore import inspect
+from shmbroker.log.restore import inspect, restore_log
+from shmbroker.log.scanning import SegmentScan
 
 LATER_MS = 10_000
 """Longer than delete.retention.ms."""
@@ -117,3 +118,42 @@ def test_a_repaired_segment_between_clean_ones_stays_clean(log: Any) -> None:
     repair(log, bases[0])
     assert log.compact().clean_to == 6
     assert log.records() == before
+
+
+@pytest.mark.parametrize("has_lost_a_batch", [False, True])
+def test_the_cleaner_knows_after_a_power_loss_what_is_clean(log: Any, has_lost_a_batch: bool) -> None:
+    """Only the newest segment is rebuilt then, and it was never compacted: what others say of themselves still holds."""
+    log.append([b"a", b"z"], [b"1", b"2"])
+    log.append([b"a"], [None])
+    log.seal()
+    log.compact()
+    log.append([b"b"], [b"3"])
+    log.append([b"a"], [b"the-one-to-lose"])
+    log.writer.close()
+    newest = path_of(log, 3)
+    if has_lost_a_batch:
+        damage(log, 3, b"the-one-to-lose")
+    data = bytearray(newest.read_bytes())
+    data[4096 + 20] ^= 0xFF  # a torn meta page: its tree is not to be believed
+    newest.write_bytes(data)
+    outcome = restore_log(log.folder, lambda _: None)
+    assert outcome is not None
+    assert outcome.decision is SegmentDecision.REBUILD
+    log.reopen()
+    with SegmentScan(newest) as scan:
+        assert scan.compacted() is None, "it was appended to and stands for itself"
+    assert [facts.compacted.clean_to for facts in log.segments()] == [3]
+    log.seal()
+    work = log.compact()
+    assert work.clean_to == log.writer.log_end
+    assert [key for _, key, value in log.records() if value is None] == [b"a"][: int(has_lost_a_batch)], (
+        "the tombstone that a later record replaces is gone, another one stays delete.retention.ms"
+    )
+    log.now_ms += LATER_MS
+    log.append([b"c"], [b"4"])
+    log.seal()
+    log.compact()
+    left = {key: value for _, key, value in log.records()}
+    assert left == {b"z": b"2", b"b": b"3", b"c": b"4"} | (
+        {} if has_lost_a_batch else {b"a": b"the-one-to-lose"}
+    )
