@@ -82,6 +82,9 @@ class Asking:
 
         def job() -> None:
             try:
+                if timeout_s and not deadline.remaining_s():
+                    text = "those that were made before it took all of its time"
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, text))
                 results = run(deadline)
                 self._is_connected = True
             except KafkaException as error:

@@ -34,6 +34,12 @@ from shmclient.errors import KafkaError, KafkaException, from_broker_error
 
 RECONNECT_INTERVAL_S = 0.02
 """Pause between two looks for a daemon that is not there: short, for a restart takes some 100 ms."""
+GREETING_TIMEOUT_S = 5.0
+"""How long a daemon that took the connection may need to greet. It needs a millisecond, unless the machine is overloaded; one
+that is stopped never does."""
+MIN_GREETING_S = 1.0
+"""Where a call has less time left than that it waits so long for the greeting: calls with very short time-outs would give up
+each connection to a slow daemon, and never get one."""
 
 PUSH = 0
 """Correlation id of what the daemon says without being asked."""
@@ -212,16 +218,12 @@ class Connection:
     def _connect(self, deadline: float) -> Channel[Request, Response]:
         if self._pid != os.getpid():
             self._forget_parent()
+        is_single_look = time.monotonic() >= deadline
         while self._channel is None:
             try:
-                self._channel = self._open_channel()
-                self._close_channel = weakref.finalize(self, self._channel.close)
-                self._close_channel.atexit = False
-                self.hello = self._greet(self._channel)
-                self._table = None
-                self.generation += 1
+                patience_s = GREETING_TIMEOUT_S if is_single_look else _patience_s(deadline)
+                self._take_channel(self._open_channel(), patience_s)
             except (ConnectionError, TimeoutError, FileNotFoundError) as error:
-                self.disconnect()
                 if time.monotonic() >= deadline:
                     reason = f"; last answer: {error}" if isinstance(error, ChannelClosedError) else ""
                     raise KafkaException(
@@ -229,11 +231,24 @@ class Connection:
                     ) from None
                 time.sleep(min(RECONNECT_INTERVAL_S, max(0.0, deadline - time.monotonic())))
             except OSError as error:
-                self.disconnect()
                 raise KafkaException(
                     KafkaError(KafkaError._TRANSPORT, f"{where_looked(self._bootstrap)}; {error.strerror}")
                 ) from None
         return self._channel
+
+    def _take_channel(self, channel: Channel[Request, Response], timeout_s: float) -> None:
+        """Greet; the connection stands for others when that is done."""
+        try:
+            hello = self._greet(channel, timeout_s)
+        except BaseException:
+            channel.close()
+            raise
+        self._close_channel = weakref.finalize(self, channel.close)
+        self._close_channel.atexit = False
+        self.hello = hello
+        self._table = None
+        self.generation += 1
+        self._channel = channel
 
     def _open_channel(self) -> Channel[Request, Response]:
         failure: OSError | None = None
@@ -248,12 +263,11 @@ class Connection:
             return Channel(sock, _REQUESTS, _RESPONSES)
         raise failure or FileNotFoundError("no runtime dir to look in")
 
-    def _greet(self, channel: Channel[Request, Response]) -> HelloReply:
+    def _greet(self, channel: Channel[Request, Response], timeout_s: float) -> HelloReply:
         hello = Hello(PROTOCOL_VERSION, self._client_id, f"shmclient {__version__}")
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + timeout_s
         reply = self._receive(channel, self._send(channel, hello, deadline), deadline)
         if isinstance(reply, Failure):
-            self.disconnect()
             raise KafkaException(KafkaError(reply.code, reply.message))
         if not isinstance(reply, HelloReply):
             raise ChannelClosedError(f"the daemon greeted with a {type(reply).__name__}")
@@ -308,12 +322,24 @@ class Connection:
         with self._lock:
             yield
 
+    @contextlib.contextmanager
+    def unless_busy(self) -> Iterator[bool]:
+        """Whether no other thread is making a request or a connection, which takes as long as the daemon does; none begins to
+        while this is entered."""
+        is_free = self._lock.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._lock.release()
+
     def check(self) -> bool:
-        """True while the connection stands; notices that the daemon is gone, and hands over what it said, without a request."""
-        with self._lock:
+        """True while the connection stands; notices that the daemon is gone, and hands over what it said, without a request.
+        Never waits: a thread that makes a request does both by itself."""
+        with self.unless_busy() as is_free:
             channel = self._channel
-            if channel is None:
-                return False
+            if channel is None or not is_free:
+                return channel is not None
             poller = select.poll()
             poller.register(channel, select.POLLIN)
             if not poller.poll(0):
@@ -350,6 +376,11 @@ class Connection:
     def describe_absence(self) -> str:
         """For error texts: where a daemon was looked for."""
         return where_looked(self._bootstrap)
+
+
+def _patience_s(deadline: float) -> float:
+    """How long to wait for a greeting in a call that is to be over by ``deadline``."""
+    return min(GREETING_TIMEOUT_S, max(MIN_GREETING_S, deadline - time.monotonic()))
 
 
 def _is_repeatable(body: RequestBody) -> bool:

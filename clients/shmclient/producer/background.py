@@ -293,8 +293,11 @@ class Background:
         else:
             poller = select.poll()
             poller.register(self._nudge_fd, select.POLLIN)
+            connection_fd = self._connection.fileno()
             if sender.transactional is not None and sender.transactional.is_asking and not sender.waiters:
-                poller.register(self._connection, select.POLLIN)
+                if connection_fd < 0:
+                    return  # lost meanwhile: what was asked is to be asked again
+                poller.register(connection_fd, select.POLLIN)
             poller.poll((min(timeout_s, self._busy_sleep_s) if is_driven else timeout_s) * 1000)
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._nudge_fd)

@@ -146,6 +146,55 @@ def wait_for_answers(connection: Connection, answers: list[object], count: int) 
         assert time.monotonic() < deadline, f"{len(answers)} of {count} answers came"
 
 
+@contextlib.contextmanager
+def stopped(broker: EmbeddedBroker) -> Iterator[None]:
+    """The daemon takes connections, and answers nobody."""
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+
+
+def test_a_daemon_that_does_not_greet_is_not_waited_for_longer_than_the_call_may_take(
+    broker: EmbeddedBroker, connection: Connection
+) -> None:
+    with stopped(broker):
+        began = time.monotonic()
+        with pytest.raises(KafkaException) as caught:
+            create_topic(connection, "late", 0.1)
+        assert time.monotonic() - began < 4.0
+        assert caught.value.args[0].code() == KafkaError._TRANSPORT
+        assert not connection.is_open
+    assert create_topic(connection, "t") == KafkaError.NO_ERROR
+
+
+def test_looking_at_a_connection_does_not_wait_for_another_threads_request(
+    broker: EmbeddedBroker, connection: Connection
+) -> None:
+    create_topic(connection, "before")
+    done: list[bool] = []
+
+    def ask() -> None:
+        connection.request(m.DescribeCluster(), m.DescribeClusterReply, TIMEOUT_S)
+        done.append(True)
+
+    with stopped(broker):
+        asking = threading.Thread(target=ask)
+        asking.start()
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            with connection.unless_busy() as is_free:
+                if not is_free:
+                    break
+            assert time.monotonic() < deadline
+        assert connection.check() and not done
+    asking.join(TIMEOUT_S)
+    assert done
+    with connection.unless_busy() as is_free:
+        assert is_free
+
+
 def test_posted_requests_are_answered_in_order_and_refusals_are_errors(connection: Connection) -> None:
     answers: list[object] = []
     connection.post(m.DescribeCluster(), answers.append)

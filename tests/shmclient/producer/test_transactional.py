@@ -201,6 +201,21 @@ def test_a_commit_that_timed_out_goes_on_when_it_is_called_again(world: World, p
     assert world.read() == [b"v"]
 
 
+def test_calls_keep_to_their_timeout_while_the_daemon_stands_still(world: World, producer: Producer) -> None:
+    """Their thread is busy meanwhile with connecting anew: nobody waits for it."""
+    producer.begin_transaction()
+    producer.produce(world.topic, b"v", partition=0)
+    producer.flush()
+    with world.producer("-new") as fresh, stopped(world.broker.pid):
+        for call in (fresh.init_transactions, producer.commit_transaction):
+            for _ in range(2):
+                began = time.monotonic()
+                assert error_of(lambda call=call: call(0.3)).code() == KafkaError._TIMED_OUT  # type: ignore[misc]
+                assert time.monotonic() - began < 4.0
+    producer.commit_transaction(TIMEOUT_S)
+    assert world.read() == [b"v"]
+
+
 def test_offsets_without_an_answer_can_only_be_aborted(world: World, producer: Producer) -> None:
     with world.consumer() as consumer:
         metadata = consumer.consumer_group_metadata()

@@ -14,10 +14,13 @@ from typing import Any
 from shmclient.connection.connection import Connection
 from shmclient.errors import KafkaException
 from shmclient.producer.transactions.machine import TopicPartitionKey, Transactions
+from shmclient.producer.transactions.outcomes import Request
 
 REQUEST_TIMEOUT_S = 10.0
 """A daemon that has not answered for so long is asked again over another connection: it needs a millisecond, and writes
 markers for at most some seconds before it says that it cannot."""
+BUSY_PAUSE_S = 0.02
+"""Pause before the next try when another thread has the connection: for a request, or to make one."""
 
 
 class Exchange:
@@ -31,6 +34,8 @@ class Exchange:
         self._number = 0
         """Of the last request: the answers to those before it are of no interest."""
         self._sent_at = 0.0
+        self.free_at = float("inf")
+        """When a request that another thread's held up is to be tried again."""
 
     def take_answers(self) -> bool:
         """Let the machine know what the daemon has answered, if anything."""
@@ -45,13 +50,21 @@ class Exchange:
 
     def send(self, waiting: Sequence[TopicPartitionKey]) -> None:
         """Ask what is to be asked. Only over a connection that stands: making one takes time, and is the background thread's
-        business."""
+        business. Nor does it wait for one over which another thread is asking."""
+        self.free_at = float("inf")
         if not self._connection.is_open:
             return
         now = time.monotonic()
         request = self._machine.next_request(now, waiting)
         if request is None:
             return
+        with self._connection.unless_busy() as is_free:
+            if is_free:
+                self._post(request, now)
+            else:
+                self.free_at = now + BUSY_PAUSE_S
+
+    def _post(self, request: Request, now: float) -> None:
         self._number += 1
         self._sent_at = now
         self._machine.note_sent(request)

@@ -33,7 +33,8 @@ class TransactionalSending:
         return self.machine.is_asking
 
     def wake_at(self) -> float:
-        return self.machine.wake_at()
+        """When something is to be asked again."""
+        return min(self.machine.wake_at(), self._exchange.free_at)
 
     def admits(self, partition: PartitionQueue) -> bool:
         """Whether batches may go to ``partition`` now."""
@@ -41,7 +42,7 @@ class TransactionalSending:
 
     def pause_s(self, now: float) -> float:
         """How long to wait at most before a request is to be made again."""
-        return max(0.0, self.machine.wake_at() - now)
+        return max(0.0, self.wake_at() - now)
 
     def take_answers(self, topics: Mapping[str, TopicQueue]) -> bool:
         """Note what the daemon has answered, if anything; partitions it agreed to begin the epoch of this transaction."""
@@ -76,8 +77,10 @@ class TransactionalSending:
         """Give up a connection over which the daemon owes an answer for too long."""
         if not self._exchange.is_overdue(now):
             return False
-        self._connection.disconnect()
-        return True
+        with self._connection.unless_busy() as is_free:
+            if is_free:  # else another thread waits there too, and gives it up
+                self._connection.disconnect()
+        return is_free
 
     def refuse(self, error: KafkaError) -> None:
         """A batch failed for good: the transaction is to be aborted, or the producer was fenced."""
