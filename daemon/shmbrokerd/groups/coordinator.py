@@ -14,6 +14,7 @@ from shmbroker.protocol.messages import (
     CommitOffsets,
     DeleteGroupOffsets,
     DeleteGroups,
+    Failure,
     FenceCause,
     GroupAssignment,
     GroupFenced,
@@ -26,6 +27,7 @@ from shmbroker.protocol.messages import (
     ResponseBody,
 )
 from shmbrokerd.groups import assignment, expiry, liveness, membership, offsets, queries, subscriptions
+from shmbrokerd.groups.join_budget import BURST, PER_SECOND, JoinBudget
 from shmbrokerd.groups.membership import Caller
 from shmbrokerd.groups.roster import Connection, Key, Roster, Seat
 from shmbrokerd.groups.states import state_of
@@ -74,6 +76,7 @@ class Coordinator:
     def __init__(self, settings: Callable[[], Settings], now: Moment) -> None:
         self._settings = settings
         self._roster = Roster()
+        self._joins = JoinBudget()
         self._roster.agree_with(settings().state, now.monotonic_ms)
         self._unassigned: dict[str, int] = {}
         """Groups that wait for their target -> the moment from which on it may be computed."""
@@ -115,6 +118,8 @@ class Coordinator:
         group = settings.state.groups.get(body.group)
         was_empty = group is None or not group.members
         key = Key(body.group, body.member_id)
+        if not self._joins.take(connection, now.monotonic_ms):
+            return self._refuse_flood(key, connection, now)
         self._check_memberships(key, connection)
         attached = self._roster.attached(group, but=connection) if group is not None else set()
         act = self._act(membership.join(settings, body, caller, attached))
@@ -150,6 +155,20 @@ class Coordinator:
                 f"this connection holds {len(held)} memberships, as many as one may; open another",
             )
 
+    def _refuse_flood(self, key: Key, connection: Connection, now: Moment) -> Act:
+        """A member that asks to join without end is one no longer, and the others share what it had."""
+        problem = (
+            f"this connection asked to join more than {BURST} times at once, and more than {PER_SECOND} times a second"
+            " since; wait for the answer, and a second after a refusal"
+        )
+        act = Act([])
+        if self._roster.connection_of(key) == connection:
+            reasons = {key.member: (FenceCause.JOIN_FLOOD, problem)}
+            act = self._merge([membership.fence(self._settings().state, key.group, reasons, now.wall_ms)])
+        return act._replace(
+            reply=Failure(ErrorCode.POLICY_VIOLATION, f"group '{key.group[:250]}': {problem}")
+        )
+
     def _ousted(self, key: Key) -> Message:
         """For the connection that the member was on until now."""
         body = GroupFenced(
@@ -166,6 +185,7 @@ class Coordinator:
     def disconnected(self, connection: Connection, now: Moment) -> Act:
         """The client is gone: its dynamic members with it; its static ones are expected back."""
         groups = self._settings().state.groups
+        self._joins.forget(connection)
         gone: dict[str, list[str]] = {}
         for key in self._roster.keys_of(connection):
             self._roster.seat(key, None, now.monotonic_ms)

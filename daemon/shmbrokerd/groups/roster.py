@@ -52,9 +52,13 @@ class Roster:
         }
 
     def seat(self, key: Key, connection: Connection | None, now_ms: int) -> None:
-        """The member sits down, or, without a connection, is expected back."""
+        """The member sits down, or, without a connection, is expected back. What it was asked to release it owes since then,
+        however often it comes back."""
+        last = self.seats.get(key)
         self.forget(key)
-        self.seats[key] = Seat(connection, now_ms)
+        seat = self.seats[key] = Seat(connection, now_ms)
+        if last is not None:
+            seat.revoking_since_ms = last.revoking_since_ms
         if connection is not None:
             self._keys.setdefault(connection, {})[key] = None
 

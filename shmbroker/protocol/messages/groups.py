@@ -73,6 +73,8 @@ class FenceCause(enum.StrEnum):
     """It did not poll within its rebalance time-out (max.poll.interval.ms)."""
     REBALANCE_TIMEOUT = "rebalance timeout"
     """It did not release partitions within its rebalance time-out."""
+    JOIN_FLOOD = "join flood"
+    """Its connection asked to join all the time."""
     REMOVED = "removed"
     """An operator removed it."""
     REPLACED = "replaced"
@@ -97,7 +99,8 @@ class JoinGroup(Message):
     time: the next only once this one is answered.
 
     Answered by MembershipReply. Failures: INVALID_GROUP_ID, GROUP_MAX_SIZE_REACHED, INVALID_SESSION_TIMEOUT,
-    UNSUPPORTED_ASSIGNOR, INCONSISTENT_GROUP_PROTOCOL, INVALID_REGULAR_EXPRESSION, INVALID_REQUEST, UNRELEASED_INSTANCE_ID;
+    UNSUPPORTED_ASSIGNOR, INCONSISTENT_GROUP_PROTOCOL, INVALID_REGULAR_EXPRESSION, INVALID_REQUEST, UNRELEASED_INSTANCE_ID,
+    POLICY_VIOLATION for a connection with too many memberships, or that asks without end: its membership is over then;
     and, to one that comes back and has to give up what it owned and join anew, UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH or
     FENCED_INSTANCE_ID.
     """

@@ -26,13 +26,13 @@ def test_one_connection_may_carry_members_of_several_groups() -> None:
     assert (roster.keys_of("one"), roster.connection_of(A)) == ([other], None)
 
 
-def test_who_sits_down_anew_has_left_the_old_place() -> None:
+def test_who_sits_down_anew_has_left_the_old_place_and_owes_what_it_owed() -> None:
     roster = Roster()
     roster.seat(A, "old", 10)
     roster.seats[A].revoking_since_ms = 11
     roster.seat(A, "new", 20)
     assert (roster.keys_of("old"), roster.keys_of("new")) == ([], [A])
-    assert (roster.seats[A].since_ms, roster.seats[A].revoking_since_ms) == (20, None)
+    assert (roster.seats[A].since_ms, roster.seats[A].revoking_since_ms) == (20, 11)
 
 
 def test_who_is_expected_back_has_a_place_and_no_connection() -> None:

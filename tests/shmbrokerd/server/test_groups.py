@@ -152,6 +152,22 @@ def test_a_connection_holds_a_limited_number_of_memberships(topic: str, new_memb
     assert len(describe(client).members) == 16
 
 
+def test_a_member_that_floods_joins_is_fenced_and_other_groups_go_on(
+    topic: str, new_member: Any, client: Any
+) -> None:
+    flooder = new_member(topic).join()
+    join = m.JoinGroup("g", flooder.member_id, 0, [topic])
+    for number in range(2000):
+        reply = flooder.client.request(join)
+        if isinstance(reply, m.Failure):
+            break
+        if number % 30 == 0:
+            new_member(topic, group=f"other-{number}").join().wait_for(t=[0, 1, 2, 3])
+    assert code_of(reply) == ErrorCode.POLICY_VIOLATION
+    assert flooder.wait_fenced().cause == m.FenceCause.JOIN_FLOOD
+    assert describe(client).members == []
+
+
 # --- time --------------------------------------------------------------------------------------------------
 
 
