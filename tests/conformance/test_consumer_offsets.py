@@ -105,6 +105,41 @@ def test_commit_without_arguments_commits_what_was_read(broker: Broker, topic: s
     assert committed(broker, consumer, topic) == 4
 
 
+@pytest.mark.parametrize("how", ["seek", "assign", "explicit"])
+def test_commit_without_arguments_never_goes_back(broker: Broker, topic: str, how: str) -> None:
+    tp = broker.api.TopicPartition
+    consumer = broker.reader(topic)
+    broker.read(consumer, 5)
+    if how == "explicit":
+        consumer.commit(offsets=[tp(topic, 0, 8)], asynchronous=False)
+    else:
+        consumer.commit(asynchronous=False)
+        rewind = consumer.seek if how == "seek" else lambda one: consumer.assign([one])
+        rewind(tp(topic, 0, 1))
+        assert [message.value() for message in broker.read(consumer, 1)] == [VALUES[1]]
+    before = committed(broker, consumer, topic)
+    with broker.refuses("_NO_OFFSET"):
+        consumer.commit(asynchronous=False)
+    assert committed(broker, consumer, topic) == before
+    consumer.commit(offsets=[tp(topic, 0, 2)], asynchronous=False)
+    assert committed(broker, consumer, topic) == 2
+
+
+def test_a_new_start_from_the_committed_offset_commits_from_there(broker: Broker, topic: str) -> None:
+    group = {"group.id": unique("moved-back"), "enable.auto.commit": False}
+    tp = broker.api.TopicPartition
+    consumer = broker.consumer(group)
+    consumer.assign([tp(topic, 0, 0)])
+    broker.read(consumer, 5)
+    consumer.commit(asynchronous=False)
+    consumer.unassign()
+    broker.consumer(group).commit(offsets=[tp(topic, 0, 2)], asynchronous=False)
+    consumer.assign([tp(topic, 0)])
+    assert [message.value() for message in broker.read(consumer, 1)] == [VALUES[2]]
+    consumer.commit(asynchronous=False)
+    assert committed(broker, consumer, topic) == 3
+
+
 @pytest.mark.parametrize("offset", [None, -5, "OFFSET_INVALID"])
 def test_nothing_to_commit_is_an_error_when_one_waits_for_it(broker: Broker, topic: str, offset: Any) -> None:
     consumer = broker.consumer()

@@ -30,8 +30,12 @@ class Assignment:
         return frozenset(self._fetcher.partitions)
 
     def replace(self, wanted: list[TopicPartition], *, commit: bool = True) -> None:
+        earlier = dict(self._fetcher.partitions)
         self.drop(self.keys(), commit=commit)
         self._start(wanted)
+        for key, partition in earlier.items():
+            if key in self._fetcher.partitions:
+                self._fetcher.partitions[key].committed = partition.committed
 
     def extend(self, wanted: list[TopicPartition]) -> None:
         """Raises: KafkaException _CONFLICT for a partition that is assigned already; none is added then."""

@@ -189,6 +189,10 @@ class Fetcher:
 
     def _reset(self, partition: AssignedPartition, figures: Figures, asked: int | None) -> None:
         """Apply ``auto.offset.reset``; ``asked`` is the offset that is not there, None when none was committed."""
+        if partition.committed > figures.log_end:
+            partition.committed = (
+                OFFSET_INVALID  # of records that are lost: what comes now is to be committed
+            )
         policy = self._config.auto_offset_reset
         if policy in _EARLIEST:
             partition.position = figures.log_start

@@ -87,11 +87,12 @@ class Offsets:
     # --- what to commit ------------------------------------------------------------------------------------
 
     def uncommitted(self, partitions: Iterable[AssignedPartition]) -> list[TopicPartition]:
-        """Stored offsets that were not committed yet: where the application stands, or what it stored itself."""
+        """Stored offsets that were not committed yet: where the application stands, or what it stored itself. One below what
+        this consumer committed, after a seek say, is no news, as in librdkafka: who wants to go back commits ``offsets``."""
         result = []
         for partition in partitions:
             offset = self.stored_offset(partition)
-            if offset >= 0 and offset != partition.committed:
+            if offset >= 0 and offset > partition.committed:
                 result.append(TopicPartition(partition.topic, partition.number, offset))
         return result
 

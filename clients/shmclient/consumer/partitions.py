@@ -106,6 +106,8 @@ class AssignedPartition:
         if self.reader is None or str(self.reader.folder) != info.directory or topic_id != self.topic_id:
             self.close_reader()
             self.reader = LogReader(Path(info.directory))
+        if self.topic_id and topic_id != self.topic_id:
+            self.committed = OFFSET_INVALID
         self.topic_id = topic_id
         self.slot_topic_id = base64.urlsafe_b64decode(f"{topic_id}==")
         self.slot = info.slot

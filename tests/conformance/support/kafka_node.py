@@ -114,7 +114,7 @@ class KafkaNode:
         self._wait_ready(log)
 
     def _wait_ready(self, log: Path) -> None:
-        from confluent_kafka import KafkaException
+        from confluent_kafka import Consumer, KafkaException, TopicPartition
         from confluent_kafka.admin import AdminClient
 
         assert self._process is not None
@@ -126,8 +126,12 @@ class KafkaNode:
             if code is not None:
                 raise RuntimeError(f"Kafka exited with {code}:\n{log.read_text(errors='replace')[-4000:]}")
             try:
-                if admin.list_topics(timeout=1).brokers:
-                    return
+                if not admin.list_topics(timeout=1).brokers:
+                    continue
+                # The first question about a group makes the topic of offsets, and is refused until that has a leader.
+                with Consumer(quiet | {"group.id": "ready"}) as consumer:
+                    consumer.committed([TopicPartition("ready", 0)], timeout=1)
+                return
             except KafkaException:
                 continue
         raise RuntimeError(f"Kafka did not answer in time:\n{log.read_text(errors='replace')[-4000:]}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from shmclient import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from shmclient.admin import AdminClient, NewTopic
 from shmclient.consumer import offsets
 from shmclient.testing import EmbeddedBroker
 
@@ -132,3 +134,22 @@ def test_what_could_not_be_committed_is_not_taken_for_committed(
         serve_until(consumer, outcomes, 2)
         assert outcomes[1][1] is None
         assert committed(consumer) >= 10
+
+
+def test_what_is_read_of_a_topic_made_again_is_committed(broker: EmbeddedBroker) -> None:
+    """Though it is less than what was committed of the old one."""
+    address = {"bootstrap.servers": broker.bootstrap_servers}
+    with Consumer({**address, "group.id": "g", "auto.offset.reset": "earliest"}) as consumer:
+        consumer.assign([TopicPartition(TOPIC, 0, 40)])
+        assert consumer.consume(1, 20)
+        consumer.commit(asynchronous=False)
+        admin = AdminClient(address)
+        admin.delete_topics([TOPIC])[TOPIC].result(20)
+        admin.create_topics([NewTopic(TOPIC, 1)])[TOPIC].result(20)
+        with Producer(address) as producer:
+            producer.produce(TOPIC, b"new", partition=0)
+        deadline = time.monotonic() + 20
+        while not any(message.value() == b"new" for message in consumer.consume(1, 0.1)):
+            assert time.monotonic() < deadline
+        consumer.commit(asynchronous=False)
+        assert committed(consumer) == 1
