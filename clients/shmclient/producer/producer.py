@@ -407,8 +407,11 @@ class Producer(TransactionCalls):
             self._background.nudge()
         elif needs_answer:
             self._background.watch_answers()
+        self._choose_path(is_full)
+
+    def _choose_path(self, is_full: bool) -> None:
+        """The fast path looks at no limit: when the queue is full each record takes the checked one, until there is room."""
         if is_full:
-            # The fast path looks at no limit: from here on each record takes the checked one, until there is room.
             self._small_bytes = -1
         elif self._small_bytes < 0:
             self._small_bytes = min(SMALL_BYTES, self._config.message_max_bytes - RECORD_OVERHEAD_BYTES)
@@ -436,6 +439,8 @@ class Producer(TransactionCalls):
                     break
                 self._wait(remaining_s)
                 sender.pump()
+            if self._small_bytes < 0:
+                self._choose_path(sender.backlog.is_full())
         return reports.serve()
 
     def flush(self, timeout: float = -1) -> int:

@@ -195,6 +195,29 @@ def test_records_of_a_topic_nobody_could_describe_yet_weigh_as_well() -> None:
     producer.close()
 
 
+def test_records_take_the_short_way_again_once_a_full_queue_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[bytes] = []
+    take_checked = Producer._produce_checked
+
+    def note(self: Producer, topic: str, value: bytes, *others: Any) -> None:
+        checked.append(value)
+        take_checked(self, topic, value, *others)
+
+    monkeypatch.setattr(Producer, "_produce_checked", note)
+    producer = Producer({"bootstrap.servers": "shm:/nonexistent", "queue.buffering.max.messages": 10})
+    for number in range(10):
+        producer.produce("t", b"%d" % number)
+    with pytest.raises(BufferError):
+        producer.produce("t", b"too many")
+    producer.purge()
+    producer.poll(0)
+    checked.clear()
+    producer.produce("t", b"again")
+    assert not checked
+    producer.purge()
+    producer.close()
+
+
 def test_a_report_that_was_not_served_still_takes_room(shared_broker: EmbeddedBroker) -> None:
     with Producer(conf(shared_broker, queue_buffering_max_kbytes=10)) as producer:
         reports = Reports()
