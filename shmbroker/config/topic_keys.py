@@ -177,6 +177,28 @@ _TABLE = [
         minimum=-1,
     ),
     _key(
+        "local.retention.ms",
+        "log.local.retention.ms",
+        _LONG,
+        -2,
+        "Kafka's retention.ms for what a remote tier has a copy of; -2 is retention.ms. There is no remote tier here, so"
+        " it has no effect, as in Kafka without one.",
+        unit="ms",
+        minimum=-2,
+        standing=_RECORDED,
+    ),
+    _key(
+        "local.retention.bytes",
+        "log.local.retention.bytes",
+        _LONG,
+        -2,
+        "Kafka's retention.bytes for what a remote tier has a copy of; -2 is retention.bytes. It has no effect, as"
+        " local.retention.ms.",
+        unit="bytes",
+        minimum=-2,
+        standing=_RECORDED,
+    ),
+    _key(
         "retention.groups",
         "log.retention.groups",
         _LIST,
@@ -245,7 +267,8 @@ _TABLE = [
         "log.segment.delete.delay.ms",
         _LONG,
         60_000,
-        "Wait before a deleted segment's file goes. Here it goes at once: readers keep what they have open.",
+        "Wait before a deleted segment's file goes. It has no effect: files go at once, and readers keep what they have"
+        " open.",
         unit="ms",
         minimum=0,
         standing=_RECORDED,

@@ -114,9 +114,9 @@ class PartitionLog:
 
     def _list_segments(self) -> list[int]:
         """Base offsets of the log's segments; a new log gets its first one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         bases = segment.list_base_offsets(self.folder)
         if not bases:
+            self.folder.mkdir(parents=True, exist_ok=True)
             create_segment(self._path(0), self.segment_bytes, 0, {}, is_durable=False)
             self._is_named = False
         return bases or [0]

@@ -94,7 +94,10 @@ def sweep(folder: Path) -> None:
         OSError: it is tried again when the log is opened the next time.
         BrokerError: KAFKA_STORAGE_ERROR for a segment that cannot be read.
     """
-    names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - names are all that is wanted
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
+    except FileNotFoundError:
+        return
     for name in names:
         if name.endswith(SCRATCH_SUFFIX):
             (folder / name).unlink(missing_ok=True)

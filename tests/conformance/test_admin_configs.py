@@ -21,6 +21,8 @@ DEFAULTS = {
     "min.compaction.lag.ms": "0",
     "max.compaction.lag.ms": "9223372036854775807",
     "file.delete.delay.ms": "60000",
+    "local.retention.ms": "-2",
+    "local.retention.bytes": "-2",
 }
 
 
