@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from shmbroker.errors import ErrorCode
 from shmclient.config import ClientConfig
 from shmclient.errors import KafkaError, error_text
@@ -16,6 +18,13 @@ RETRIABLE = NEEDS_NEW_EPOCH | {
     ErrorCode.NOT_LEADER_FOR_PARTITION,
     ErrorCode.THROTTLING_QUOTA_EXCEEDED,
 }
+
+_REASONS: Final[dict[int, str]] = {
+    ErrorCode.INVALID_RECORD: ", one of them without a key: a topic with cleanup.policy=compact takes none",
+    ErrorCode.INVALID_TIMESTAMP: ", timestamps beyond message.timestamp.before.max.ms or message.timestamp.after.max.ms of"
+    " the topic",
+}
+"""The answer in the ring is a code only. Of what is refused with these, a batch that was made here can have this wrong."""
 
 
 def backoff_s(config: ClientConfig, failures: int) -> float:
@@ -36,7 +45,7 @@ def explain(batch: ProducerBatch, code: int) -> KafkaError:
             " is short of room (log.min.free.bytes)"
         )
     else:
-        detail = f"batch of {batch.count} records for {where}"
+        detail = f"batch of {batch.count} records for {where}{_REASONS.get(code, '')}"
     return KafkaError(code, f"{error_text(code)}: {detail}")
 
 

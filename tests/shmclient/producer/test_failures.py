@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from shmbroker.errors import ErrorCode
 from shmclient.config import parse_config
-from shmclient.producer.failures import backoff_s, explain_acks, explain_large
+from shmclient.producer.batches import ProducerBatch
+from shmclient.producer.failures import backoff_s, explain, explain_acks, explain_large
 from shmclient.producer.queues import PartitionQueue, TopicQueue
 
 
@@ -27,3 +30,20 @@ def test_a_record_that_is_too_large_is_told_of_with_the_limit_and_its_key() -> N
 def test_the_acks_that_are_no_acks_are_named() -> None:
     assert explain_acks(7).code() == ErrorCode.INVALID_REQUIRED_ACKS
     assert "acks=7" in explain_acks(7).str()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (ErrorCode.INVALID_RECORD, "without a key: a topic with cleanup.policy=compact"),
+        (ErrorCode.INVALID_TIMESTAMP, "message.timestamp.after.max.ms of the topic"),
+        (ErrorCode.KAFKA_STORAGE_ERROR, "log.min.free.bytes"),
+        (ErrorCode.MSG_SIZE_TOO_LARGE, "max.message.bytes of the topic"),
+    ],
+)
+def test_what_the_broker_refused_is_told_of_with_the_key_that_says_so(code: ErrorCode, reason: str) -> None:
+    partition = PartitionQueue(TopicQueue("t"), 2, 0)
+    error = explain(ProducerBatch(partition, b"", (b"12345",), 3, 5, 0, 0.0), code)
+    assert error.code() == code
+    assert "t [2]" in error.str()
+    assert reason in error.str()
