@@ -16,6 +16,7 @@ import msgspec
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.pages import DamageError
+from shmbroker.log.reservation import reserve_lock_file
 from shmbroker.log.verification import check_whole
 from shmbrokerd.metadata.records import TABLE_OF, TABLES, AnyRow, Put, Record
 
@@ -23,6 +24,8 @@ VERSION = 1
 _META_TABLE = b"store"
 _VERSION_KEY = b"version"
 _PARTITION_BYTES = 4
+MAX_READERS = 16
+"""Nobody but the main process reads it."""
 
 
 def encode_key(key: tuple[str | int, ...]) -> bytes:
@@ -45,19 +48,20 @@ class MetadataStore:
         self._path = path
         self._check_pages()
         try:
+            reserve_lock_file(path, MAX_READERS)
             self._env = lmdb.open(
                 str(path),
                 map_size=max_bytes,
                 subdir=False,
                 max_dbs=len(TABLES) + 1,
-                max_readers=16,
+                max_readers=MAX_READERS,
                 sync=True,
             )
             with self._env.begin(write=True) as transaction:
                 self._check_version(transaction)
                 self._check_names(transaction)
                 self._tables = {name: self._env.open_db(name.encode(), txn=transaction) for name in TABLES}
-        except lmdb.Error as error:
+        except (lmdb.Error, OSError) as error:
             raise self._storage_error("open", error) from error
         except BrokerError:
             self._env.close()

@@ -19,6 +19,7 @@ from shmbroker.log import segment
 from shmbroker.log.anchor import Anchor
 from shmbroker.log.leftovers import wipe_leftovers
 from shmbroker.log.pages import DamageError, PageReader
+from shmbroker.log.reservation import reserve_lock_file
 from shmbroker.log.segment import KEY
 from shmbroker.log.times import header_bytes, some_values
 from shmbroker.log.verification import check_writable
@@ -173,6 +174,7 @@ def create_segment(
 
 def _open_environment(path: Path, map_bytes: int) -> Any:
     """Open or create an environment. Not synced by LMDB: the flusher decides when to."""
+    reserve_lock_file(path)
     return lmdb.open(
         str(path),
         subdir=False,

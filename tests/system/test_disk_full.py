@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,32 @@ def retry_until_delivered(producer: Any, number: int, reports: Reports) -> None:
         return number - 1 in reports.offsets
 
     wait_for(delivered, "a record is delivered after there is room")
+
+
+BEGIN = """
+import sys
+from pathlib import Path
+from shmbroker.errors import BrokerError
+from shmbroker.log.writer import PartitionWriter
+from shmbrokerd.store import MetadataStore
+for begin in (lambda: PartitionWriter(Path(sys.argv[1]) / "t-0", 1 << 20, 4096, 0),
+              lambda: MetadataStore(Path(sys.argv[1]) / "t-0" / "metadata.mdb", 1 << 20)):
+    try:
+        begin()
+    except BrokerError as error:
+        print(error.code.name, "No space left" in error.message)
+"""
+
+
+def test_what_is_begun_on_a_full_disk_is_an_error_and_no_sigbus(disk: SmallDisk) -> None:
+    """LMDB writes its lock file through a map, and gives it no blocks before."""
+    (disk.path / "t-0").mkdir()
+    disk.fill()
+    ended = subprocess.run(
+        [sys.executable, "-c", BEGIN, str(disk.path)], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.split("\n")[:2] == ["KAFKA_STORAGE_ERROR True"] * 2
 
 
 def test_offsets_that_cannot_be_committed_are_told_and_committed_later(

@@ -35,6 +35,18 @@ def backoff_s(config: ClientConfig, failures: int) -> float:
 
 def explain(batch: ProducerBatch, code: int) -> KafkaError:
     """The error of a batch that the broker refused."""
+    return KafkaError(code, _explain(batch, code))
+
+
+def explain_timeout(batch: ProducerBatch) -> KafkaError:
+    """The error of a batch that was tried again until ``delivery.timeout.ms`` was over, with what the broker said last."""
+    text = error_text(KafkaError._MSG_TIMED_OUT)
+    if batch.failures:
+        text += f"; the broker's last answer: {_explain(batch, batch.partition.refusal)}"
+    return KafkaError(KafkaError._MSG_TIMED_OUT, text)
+
+
+def _explain(batch: ProducerBatch, code: int) -> str:
     partition = batch.partition
     where = f"{partition.topic.name} [{partition.number}]"
     if code == ErrorCode.MSG_SIZE_TOO_LARGE:
@@ -46,7 +58,7 @@ def explain(batch: ProducerBatch, code: int) -> KafkaError:
         )
     else:
         detail = f"batch of {batch.count} records for {where}{_REASONS.get(code, '')}"
-    return KafkaError(code, f"{error_text(code)}: {detail}")
+    return f"{error_text(code)}: {detail}"
 
 
 def explain_large(partition: PartitionQueue, size: int) -> KafkaError:

@@ -50,6 +50,7 @@ class PartitionQueue:
         "number",
         "pending_bytes",
         "pending_rows",
+        "refusal",
         "retries",
         "retry_at",
         "sent_batches",
@@ -71,6 +72,8 @@ class PartitionQueue:
         """What was dealt here since the sender last looked."""
         self.retries: deque[Any] = deque()
         """Batches to be sent again before anything new, in the order of their sequences."""
+        self.refusal = 0
+        """The error code of the last batch that was put back among these."""
         self.retry_at = 0.0
         self.in_flight = 0
         self.sent_batches = self.sent_rows = self.sent_bytes = 0

@@ -37,6 +37,7 @@ from shmclient.producer.failures import (
     explain,
     explain_acks,
     explain_large,
+    explain_timeout,
 )
 from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.queues import Chunk, PartitionQueue, TopicQueue
@@ -517,6 +518,7 @@ class Sender:
                 return
             topic.is_stale = True
         if self._may_retry(batch):
+            partition.refusal = code
             self._retry_later(batch, time.monotonic() + backoff_s(self._config, batch.failures))
         else:
             self._fail_for_good(batch, explain(batch, code))
@@ -569,10 +571,12 @@ class Sender:
                 batch.partition.in_flight -= 1
                 self._fail(batch, error)
         for partition in list(self._active):
+            reason = error
             while partition.retries and partition.retries[0].created_at < deadline:
-                self._fail(partition.retries.popleft(), error)
+                reason = explain_timeout(partition.retries[0])
+                self._fail(partition.retries.popleft(), reason)
             if partition.chunks and partition.queued_at < deadline:
-                self._drop_pending(partition, error)
+                self._drop_pending(partition, reason)
         for topic in self.backlog.topics.values():
             self._expire_topic(topic, now, error)
         if self.backlog.undelivered() != before:

@@ -4,8 +4,9 @@ import pytest
 
 from shmbroker.errors import ErrorCode
 from shmclient.config import parse_config
+from shmclient.errors import KafkaError
 from shmclient.producer.batches import ProducerBatch
-from shmclient.producer.failures import backoff_s, explain, explain_acks, explain_large
+from shmclient.producer.failures import backoff_s, explain, explain_acks, explain_large, explain_timeout
 from shmclient.producer.queues import PartitionQueue, TopicQueue
 
 
@@ -47,3 +48,14 @@ def test_what_the_broker_refused_is_told_of_with_the_key_that_says_so(code: Erro
     assert error.code() == code
     assert "t [2]" in error.str()
     assert reason in error.str()
+
+
+def test_what_timed_out_after_refusals_says_what_the_broker_said_last() -> None:
+    partition = PartitionQueue(TopicQueue("t"), 2, 0)
+    batch = ProducerBatch(partition, b"", (b"12345",), 3, 5, 0, 0.0)
+    assert explain_timeout(batch).str() == "Local: Message timed out"
+    batch.failures, partition.refusal = 3, ErrorCode.KAFKA_STORAGE_ERROR
+    error = explain_timeout(batch)
+    assert error.code() == KafkaError._MSG_TIMED_OUT
+    assert "last answer" in error.str()
+    assert "log.min.free.bytes" in error.str()

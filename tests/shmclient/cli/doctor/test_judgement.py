@@ -53,6 +53,12 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("permissions", {"runtime": {"is_socket_usable": False}}, PROBLEM, "may not connect"),
     ("space", {"data": {"file_system": place(kind="nfs4")}}, PROBLEM, "nfs4"),
     ("space", {"data": {"file_system": place(free_bytes=(64 << 20) - 1)}}, PROBLEM, "records are refused"),
+    (
+        "space",
+        {"data": {"file_system": place(free_bytes=0)}, "min_free_bytes": 0},
+        PROBLEM,
+        "the disk is full",
+    ),
     ("space", {"data": {"file_system": place(free_bytes=64 << 20)}}, WARNING, "64.0 MiB of 100.0 GiB"),
     ("space", {"data": {"file_system": place(free_files=3)}}, PROBLEM, "3 files"),
     ("space", {"data": {"file_system": place(free_files=-1)}}, OK, "50.0 GiB"),

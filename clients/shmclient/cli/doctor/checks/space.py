@@ -12,6 +12,8 @@ NETWORK = frozenset(
 VOLATILE = frozenset({"tmpfs", "ramfs"})
 LOW_FACTOR = 8
 """Less than so many times log.min.free.bytes is worth a word: with the default, half a GiB."""
+FULL_BYTES = 1 << 20
+"""Less is a full disk, whatever log.min.free.bytes says: the next commit fails."""
 LOW_FILES = 1000
 
 
@@ -25,6 +27,8 @@ def check(facts: Facts) -> Finding:
             f"{free}, under log.min.free.bytes={least}: records are refused",
             "make room, shorten retention, or move the data dir",
         )
+    if 0 <= place.free_bytes < FULL_BYTES:
+        return problem(f"{free}: the disk is full", "make room, shorten retention, or move the data dir")
     if 0 <= place.free_files < LOW_FILES:
         return problem(
             f"{where}: {place.free_files} files can still be made",

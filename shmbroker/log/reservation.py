@@ -1,0 +1,30 @@
+"""Room on the disk for LMDB's lock file, before LMDB makes it.
+
+LMDB gives the file its size without blocks behind it and writes it through a map: on a full disk that is a SIGBUS, which ends
+the process and whatever else it was doing. Reserved before, it is an error to whoever wanted the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from shmbroker.log.lock_file import FIRST_SLOT_AT, SLOT_BYTES
+
+LMDB_MAX_READERS: Final = 126
+"""LMDB's default: with so many slots the file has two pages."""
+
+
+def reserve_lock_file(path: Path, max_readers: int = LMDB_MAX_READERS) -> None:
+    """Before ``lmdb.open(path, subdir=False, max_readers=...)``, and only while this process does not have it open: closing
+    another descriptor of the lock file would drop LMDB's locks.
+
+    Raises:
+        OSError: there is no room; an empty lock file may be left, which does no harm.
+    """
+    fd = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.posix_fallocate(fd, 0, FIRST_SLOT_AT + max_readers * SLOT_BYTES)
+    finally:
+        os.close(fd)

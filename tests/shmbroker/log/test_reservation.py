@@ -1,0 +1,51 @@
+"""Room for LMDB's lock file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from shmbroker.log.lock_file import reader_pids
+from shmbroker.log.reservation import reserve_lock_file
+
+
+@pytest.mark.parametrize("readers", [16, 126])
+def test_the_file_has_the_size_that_lmdb_would_give_it_and_blocks_behind_it(
+    tmp_path: Path, readers: int
+) -> None:
+    reserve_lock_file(tmp_path / "a", readers)
+    lock = tmp_path / "a-lock"
+    reserved = lock.stat()
+    assert reserved.st_blocks * 512 >= reserved.st_size
+    for name in ("a", "b"):
+        with contextlib.closing(
+            lmdb.open(str(tmp_path / name), subdir=False, max_readers=readers)
+        ) as environment:
+            with environment.begin():
+                assert reader_pids((tmp_path / f"{name}-lock").read_bytes()) == {os.getpid()}
+            assert environment.info()["max_readers"] == readers
+    assert lock.stat().st_size == reserved.st_size == (tmp_path / "b-lock").stat().st_size
+
+
+def test_one_that_is_there_keeps_its_content(tmp_path: Path) -> None:
+    lock = tmp_path / "a-lock"
+    lock.write_bytes(b"x" * 9000)
+    reserve_lock_file(tmp_path / "a")
+    assert lock.read_bytes() == b"x" * 9000
+
+
+def test_without_room_it_is_an_error(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError) as refused:
+            reserve_lock_file(tmp_path / "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refused.value.errno == errno.EFBIG
