@@ -29,6 +29,7 @@ def steps(world: World) -> Iterator[None]:
         for step in (
             lambda: world.act(world.workers[0]),
             lambda: world.append(world.workers[0]),
+            world.answer_batches,
             lambda: [world.serve(connection) for connection in world.connections],
             world.write,
             world.hear_event,

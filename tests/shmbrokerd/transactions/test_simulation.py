@@ -24,6 +24,7 @@ def simulate(seed: int, steps: int, **size: int) -> World:
         by_group=rng.random() < 0.4,
         first_epoch=rng.choice([0, 0, MAX_EPOCH - 5]),
         carelessness=rng.choice([0, 0, 0.5]),
+        disk_trouble=rng.choice([0, 0, 0.1]),
         **size,
     )
 
@@ -41,7 +42,11 @@ def simulate(seed: int, steps: int, **size: int) -> World:
     def serve() -> None:
         waiting = [each for each in world.connections if each.requests]
         if waiting:
-            world.serve(rng.choice(waiting))
+            weights = [1.0 if each is each.worker.connection else lateness for each in waiting]
+            world.serve(rng.choices(waiting, weights)[0])
+
+    lateness = rng.choice([1.0, 0.1])
+    """How soon a request is heard whose connection its worker has given up."""
 
     haste = [rng.choice([1, 1, 4]) for _ in range(4)]
     """How fast things go differs: a slow disk writes much at once, a slow broker is overtaken by the end of the producer."""
@@ -51,6 +56,7 @@ def simulate(seed: int, steps: int, **size: int) -> World:
         (15 * haste[0], serve),
         (10 * haste[1], world.write),
         (10 * haste[2], append),
+        (10 * haste[2], world.answer_batches),
         (6 * haste[3], world.order),
         (2, world.hear_event),
         (2, world.abort_hanging),
@@ -63,6 +69,7 @@ def simulate(seed: int, steps: int, **size: int) -> World:
         (0.5 * violence, some_worker(world.kill)),
         (1 * violence, some_worker(world.bury)),
         (1 * violence, some_worker(world.lose_connection)),
+        (2 * violence, some_worker(world.lose_patience)),
         (1 * violence, lambda: world.pass_ms(rng.choice([10, TIMEOUT_MS // 2, TIMEOUT_MS]))),
     ]
     for number in range(world.seats):

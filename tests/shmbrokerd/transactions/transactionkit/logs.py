@@ -23,6 +23,24 @@ class Batch(NamedTuple):
     flags: int = int(Flag.TRANSACTIONAL)
 
 
+class Heard(NamedTuple):
+    """Of a producer: its newest epoch, and how much of that was taken. A dumb model of what the real one keeps."""
+
+    epoch: int = -1
+    next_sequence: int = 0
+
+    def after(self, batch: Batch) -> Heard:
+        """It is the next one: neither of an old epoch, nor one that was taken, nor one after a gap."""
+        assert batch.producer_epoch >= self.epoch, f"{batch} was taken, the log has seen {self}"
+        expected = self.next_sequence if batch.producer_epoch == self.epoch else 0
+        assert batch.base_sequence == expected, f"{batch} was taken where {expected} is next"
+        return Heard(batch.producer_epoch, expected + batch.count)
+
+    def after_marker(self, marker: Marker) -> Heard:
+        assert marker.producer_epoch >= self.epoch, f"{marker} was taken, the log has seen {self}"
+        return self if marker.producer_epoch == self.epoch else Heard(marker.producer_epoch)
+
+
 class SimLog:
     """Everything is one offset long. Kept over a crash, as by the page cache."""
 
@@ -34,6 +52,8 @@ class SimLog:
         """Offset of a record -> the marker that ended its transaction."""
         self._open: dict[int, list[int]] = {}
         """Producer id -> offsets of its open transaction; told by this class alone."""
+        self._heard: dict[int, Heard] = {}
+        """Producer id -> what was taken of it; told by this class alone."""
         self._position = 0
         """Of a reader that reads what is committed."""
 
@@ -47,10 +67,14 @@ class SimLog:
         assert batch.producer_epoch < MAX_EPOCH, "nothing could end it"
         header: Any = batch
         try:
-            if self.producers.check(header) is not None:
-                return ErrorCode.NO_ERROR, None
+            is_known = self.producers.check(header) is not None
         except BrokerError as error:
             return error.code, None
+        heard = self._heard.get(batch.producer_id, Heard())
+        if is_known:
+            assert (batch.producer_epoch, True) == (heard.epoch, batch.base_sequence < heard.next_sequence)
+            return ErrorCode.NO_ERROR, None
+        self._heard[batch.producer_id] = heard.after(batch)
         offset = len(self.entries)
         opened = self.producers.record(header, offset, -1, 0)
         self.entries.append(batch)
@@ -71,6 +95,11 @@ class SimLog:
         if aborted is not None:
             self.aborted.append(aborted)
         self.entries.append(marker)
+        heard = self._heard.get(marker.producer_id, Heard())
+        assert marker.producer_id in self._open or marker.producer_epoch > heard.epoch, (
+            f"{marker} says nothing"
+        )
+        self._heard[marker.producer_id] = heard.after_marker(marker)
         for each in self._open.pop(marker.producer_id, []):
             self.ends[each] = marker
         return ErrorCode.NO_ERROR

@@ -16,6 +16,9 @@ GROUP, INPUT, OUTPUT = "g", "in", "out"
 TIMEOUT_MS = 1000
 _AGAIN = frozenset({ErrorCode.CONCURRENT_TRANSACTIONS, ErrorCode.KAFKA_STORAGE_ERROR})
 
+IMPATIENT = (m.AddPartitionsToTransaction, m.CommitTransactionOffsets)
+"""Requests that a worker may give up, and abort: whether they are part of the transaction is not known then."""
+
 Life = Generator[Any, Any, Any]
 
 
@@ -70,8 +73,8 @@ class Worker:
         self.unanswered: list[Sent] = []
         self.error = ErrorCode.NO_ERROR
         self.sequences: dict[int, int] = {}
-        self.is_dead = self.is_buried = self.is_done = False
-        """Buried: the kernel has told the daemon."""
+        self.is_dead = self.is_buried = self.is_done = self.is_hung = False
+        """Buried: the kernel has told the daemon. Hung: it lives, and does nothing any more."""
         self.confirmed: list[Any] = []
         """Names of records whose commit was answered, of the last transaction only."""
         self._life = self._live()
@@ -120,18 +123,37 @@ class Worker:
         ]
         self.is_done = not names
         places = {name: self.rng.randrange(self.outputs) for name in names}
+        has_sent_offsets = bool(names) and self.rng.random() < 0.3
+        if has_sent_offsets:
+            is_good = yield from self._send_offsets(position, names)
+            if not is_good:
+                return is_good is not None and (yield from self._end([]))
         refs = [m.PartitionRef(OUTPUT, place) for place in sorted(set(places.values()))]
         for some in [refs] if self.rng.random() < 0.5 else [[ref] for ref in refs]:
             if some:
                 reply = yield from self._ask(m.AddPartitionsToTransaction(*self._who, some))
                 if isinstance(reply, m.Failure):
-                    return False
+                    return reply.code == ErrorCode.REQUEST_TIMED_OUT and (yield from self._end([]))
         for name, place in places.items():
             self._publish(place, name)
         if names and self.rng.random() < self.carelessness:
             self._publish(self.rng.randrange(self.outputs), ("careless", *names[0]), set(places.values()))
         self.error = yield Flush()
-        return (yield from self._end(position, names))
+        is_good = self.error == ErrorCode.NO_ERROR
+        if is_good and names and not has_sent_offsets:
+            is_good = yield from self._send_offsets(position, names)
+            if is_good is None:
+                return False
+        return (yield from self._end(names if is_good else []))
+
+    def _send_offsets(self, position: int, names: list[Any]) -> Life:
+        """False: the transaction can only be aborted; None: the producer has to be initialised again."""
+        item = m.OffsetToCommit(INPUT, self.number, position + len(names))
+        member = (self.member_id, self.member_epoch)
+        reply = yield from self._ask(m.CommitTransactionOffsets(*self._who, GROUP, [item], *member))
+        if isinstance(reply, m.Failure):
+            return False if reply.code == ErrorCode.REQUEST_TIMED_OUT else None
+        return reply.outcomes[0].code == ErrorCode.NO_ERROR
 
     def _position(self) -> Life:
         ref = m.PartitionRef(INPUT, self.number)
@@ -149,21 +171,17 @@ class Worker:
         self.ring.append(sent)
         self.unanswered.append(sent)
 
-    def _end(self, position: int, names: list[Any]) -> Life:
-        is_good = self.error == ErrorCode.NO_ERROR and bool(names)
-        if is_good:
-            item = m.OffsetToCommit(INPUT, self.number, position + len(names))
-            member = (self.member_id, self.member_epoch)
-            reply = yield from self._ask(m.CommitTransactionOffsets(*self._who, GROUP, [item], *member))
-            if isinstance(reply, m.Failure):
-                return False
-            is_good = reply.outcomes[0].code == ErrorCode.NO_ERROR
-        is_committed = is_good and self.rng.random() < 0.85
+    def _end(self, names: list[Any]) -> Life:
+        """``names``: of the records that may be committed; none: it is aborted."""
+        is_committed = bool(names) and self.rng.random() < 0.85
         if self.rng.random() < 0.1 and not is_committed:
             return False  # it goes on by initialising
         reply = yield from self._ask(m.EndTransaction(*self._who, is_committed))
         if not isinstance(reply, m.EndTransactionReply):
             return False
+        if self.rng.random() < 0.05:
+            other = yield from self._ask(m.EndTransaction(*self._who, not is_committed))
+            assert isinstance(other, m.Failure), f"{self.transactional_id} was committed and aborted"
         self.identity = m.InitProducerIdReply(reply.producer_id, reply.producer_epoch)
         if is_committed:
             self.confirmed = names

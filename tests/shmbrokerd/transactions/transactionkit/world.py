@@ -9,7 +9,8 @@ lost when the daemon is killed. The logs keep what they have. Held after each st
 - *no aborted record is delivered* to a reader that reads what is committed, nor one of a partition that was not added;
 - *no duplicates*: no record is delivered twice, whoever was killed;
 - the *last stable offset* passes no open transaction;
-- what a producer heard of as committed is.
+- what a producer heard of as committed is, and it cannot hear of the other end afterwards;
+- a log takes of a producer nothing of an old epoch, nothing twice and nothing behind a gap.
 
 Held once nothing happens any more: *every transaction ends*, and the output has every input once.
 """
@@ -43,7 +44,17 @@ from shmbrokerd.transactions.coordinator import Coordinator
 from shmbrokerd.transactions.ends import Markers
 from shmbrokerd.transactions.states import IS_ENDING, TRANSITIONS, state_of
 from transactionkit.logs import SimLog
-from transactionkit.workers import GROUP, INPUT, OUTPUT, TIMEOUT_MS, Connection, Flush, Worker
+from transactionkit.workers import (
+    GROUP,
+    IMPATIENT,
+    INPUT,
+    OUTPUT,
+    TIMEOUT_MS,
+    Connection,
+    Flush,
+    Sent,
+    Worker,
+)
 
 START_MS = 1_000_000
 MAX_ROUNDS = 3000
@@ -65,12 +76,15 @@ class World:
         by_group: bool = False,
         first_epoch: int = 0,
         carelessness: float = 0.0,
+        disk_trouble: float = 0.0,
     ) -> None:
         """``by_group``: a group gives the inputs to the workers. ``first_epoch``: that of the workers' transactional ids, if
-        they are used already. ``carelessness``: how often workers write to a partition that they did not add."""
+        they are used already. ``carelessness``: how often workers write to a partition that they did not add.
+        ``disk_trouble``: how often a log cannot take a batch, though it takes the next."""
         self.rng = rng
         self.by_group = by_group
         self.carelessness = carelessness
+        self.disk_trouble = disk_trouble
         self.static = StaticConfig()
         self.now_ms = START_MS
         self.state = State()
@@ -81,6 +95,8 @@ class World:
         self.inputs, self.outputs = inputs, outputs
         self.logs = [SimLog() for _ in range(outputs)]
         self.events: deque[m.TransactionOpened] = deque()
+        self.completions: deque[tuple[Worker, Sent, ErrorCode]] = deque()
+        """What the broker has answered and nobody has taken yet."""
         self.connections: list[Connection] = []
         self.workers: list[Worker] = []
         self.seats = workers
@@ -272,7 +288,10 @@ class World:
 
     def abort_hanging(self) -> None:
         if self.hanging and not self._unwritten:
-            markers, number = self.hanging.pop(self.rng.randrange(len(self.hanging)))
+            chosen = self.rng.randrange(len(self.hanging))
+            markers, number = self.hanging[chosen]
+            if self.rng.random() < 0.7:  # else: it is ordered again, for the broker dies before it answers
+                del self.hanging[chosen]
             assert not markers.committed
             if self.rng.random() < 0.7 and self.coordinator.still_hanging(markers) is None:
                 return  # else: it was on its way already
@@ -288,6 +307,7 @@ class World:
             if not worker.is_dead:
                 worker.ring.extend(worker.unanswered)
         self.events.clear()
+        self.completions.clear()
         for number, log in enumerate(self.logs):
             for opened in log.producers.open_transactions():
                 self.events.append(m.TransactionOpened(self._slots[number], *opened))
@@ -351,7 +371,7 @@ class World:
 
     def act(self, worker: Worker) -> None:
         """The worker does the next thing there is to do."""
-        if worker.is_dead:
+        if worker.is_dead or worker.is_hung:
             return
         if isinstance(worker.waits_for, Flush):
             if worker.error != ErrorCode.NO_ERROR or not worker.unanswered:
@@ -378,13 +398,27 @@ class World:
         if not worker.ring:
             return
         sent = worker.ring.popleft()
-        code, opened = self.logs[sent.partition].append(sent.batch)
+        code, opened = ErrorCode.KAFKA_STORAGE_ERROR, None
+        if self.rng.random() >= self.disk_trouble:
+            code, opened = self.logs[sent.partition].append(sent.batch)
         if opened is not None:
             self.events.append(m.TransactionOpened(self._slots[sent.partition], *opened))
-        if sent in worker.unanswered:
-            worker.unanswered.remove(sent)
-            if code != ErrorCode.NO_ERROR and worker.error == ErrorCode.NO_ERROR:
-                worker.error = code
+        self.completions.append((worker, sent, code))
+
+    def answer_batches(self) -> None:
+        """Producers hear what became of their batches."""
+        while self.completions:
+            worker, sent, code = self.completions.popleft()
+            if sent in worker.unanswered:
+                worker.unanswered.remove(sent)
+                if code != ErrorCode.NO_ERROR and worker.error == ErrorCode.NO_ERROR:
+                    worker.error = code
+
+    def lose_patience(self, worker: Worker) -> None:
+        """The worker does not wait for an answer; what it asked for is still heard, at any later time."""
+        if not worker.is_dead and isinstance(worker.waits_for, IMPATIENT) and worker.connection is not None:
+            worker.connection = None
+            worker.hear(m.Failure(ErrorCode.REQUEST_TIMED_OUT, "nobody waits for it"))
 
     # --- what has to hold ----------------------------------------------------------------------------------
 
@@ -445,16 +479,21 @@ class World:
 
     def settle(self) -> None:
         """Nobody dies or stalls any more, and the last worker of each input has it for itself: until all is done."""
+        self.disk_trouble = 0.0
         last = {worker.number: worker for worker in self.workers}
         for worker in self.workers:
-            if last[worker.number] is not worker:
+            if last[worker.number] is worker:
+                continue
+            if self.rng.random() < 0.5:
                 self.kill(worker)
+            else:
+                worker.is_hung = True  # its time-out ends what it has begun
         for number, worker in last.items():
             if worker.is_dead:
                 self.start(number)
         for _ in range(MAX_ROUNDS):
             self._go_on()
-            if all(worker.is_done or worker.is_dead for worker in self.workers):
+            if all(worker.is_done or worker.is_dead or worker.is_hung for worker in self.workers):
                 break
         else:
             raise AssertionError("it never comes to an end")
@@ -468,11 +507,13 @@ class World:
         self.write()
         for worker in self.workers:
             self.append(worker)
+            self.answer_batches()
             self.act(worker)
             self.bury(worker)
         self.hear_event()
         self.abort_hanging()
         self.order()
+        self.pass_ms(TIMEOUT_MS // 100)
         self.check()
 
     def check_settled(self) -> None:
