@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.growth import grows
 from shmbrokerd.metadata.records import Record
 from shmbrokerd.metadata.state import State
 from shmbrokerd.store import MetadataStore
@@ -76,6 +77,15 @@ class Journal:
             self._delay = None
         if self._commit is not None and self._writer is None:
             self._writer = asyncio.create_task(self._write_pending())
+
+    def check_room(self, records: list[Record]) -> None:
+        """Refuse a client's wish that makes the store larger when it is full: what has to go on needs the rest.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR.
+        """
+        if self._store.is_full and grows(self.state, records):
+            raise self._store.full_error()
 
     async def settled(self) -> None:
         """Return once all that is in memory now is on disk.

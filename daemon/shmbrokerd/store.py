@@ -26,6 +26,9 @@ _VERSION_KEY = b"version"
 _PARTITION_BYTES = 4
 MAX_READERS = 16
 """Nobody but the main process reads it."""
+RESERVE_BYTES = 16 << 20
+"""Beyond ``metadata.max.bytes``, for what has to go on when that is used up: deleting, which writes too, members that die, and
+transactions that end. A hundred times what these need at once."""
 
 
 def encode_key(key: tuple[str | int, ...]) -> bytes:
@@ -39,19 +42,22 @@ def encode_key(key: tuple[str | int, ...]) -> bytes:
 class MetadataStore:
     """The store of one daemon; only its main process opens it for writing."""
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
-        """Open ``path``, made when missing.
+    def __init__(self, path: Path, max_bytes: int, reserve_bytes: int = RESERVE_BYTES) -> None:
+        """Open ``path``, made when missing. When its rows take ``max_bytes`` it is full, see :attr:`is_full`; what is written
+        nevertheless may take ``reserve_bytes`` more.
 
         Raises:
             BrokerError: KAFKA_STORAGE_ERROR when it cannot be opened or is damaged, UNSUPPORTED_VERSION when it is newer.
         """
         self._path = path
+        self._max_bytes = max_bytes
+        self._used_bytes = 0
         self._check_pages()
         try:
             reserve_lock_file(path, MAX_READERS)
             self._env = lmdb.open(
                 str(path),
-                map_size=max_bytes,
+                map_size=max_bytes + reserve_bytes,
                 subdir=False,
                 max_dbs=len(TABLES) + 1,
                 max_readers=MAX_READERS,
@@ -61,6 +67,7 @@ class MetadataStore:
                 self._check_version(transaction)
                 self._check_names(transaction)
                 self._tables = {name: self._env.open_db(name.encode(), txn=transaction) for name in TABLES}
+                self._used_bytes = self._measure(transaction)
         except (lmdb.Error, OSError) as error:
             raise self._storage_error("open", error) from error
         except BrokerError:
@@ -129,8 +136,30 @@ class MetadataStore:
             with self._env.begin(write=True) as transaction:
                 for record in records:
                     self._write_record(transaction, record)
+                used_bytes = self._measure(transaction)
         except lmdb.Error as error:
             raise self._storage_error("write", error) from error
+        self._used_bytes = used_bytes
+
+    def _measure(self, transaction: Any) -> int:
+        """Bytes of the pages that hold rows; those that are free again do not count."""
+        total = 0
+        for table in self._tables.values():
+            stat = transaction.stat(table)
+            total += (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * stat["psize"]
+        return total
+
+    @property
+    def is_full(self) -> bool:
+        """Whether rows took ``max_bytes`` after the last write."""
+        return self._used_bytes >= self._max_bytes
+
+    def full_error(self) -> BrokerError:
+        return BrokerError(
+            ErrorCode.KAFKA_STORAGE_ERROR,
+            f"the metadata store {self._path} is full: {self._used_bytes} bytes; delete groups, offsets or topics that nobody"
+            " needs, or raise metadata.max.bytes",
+        )
 
     def _write_record(self, transaction: Any, record: Record) -> None:
         row: AnyRow = record.row

@@ -161,7 +161,7 @@ _OWN = [
         "metadata.max.bytes",
         _LONG,
         1024 * _MIB,
-        "Size that the metadata store may grow to.",
+        "Size that the metadata store may grow to. Then nothing new is taken in; groups go on, and what is deleted makes room.",
         unit="bytes",
         minimum=16 * _MIB,
         maximum=2**40,

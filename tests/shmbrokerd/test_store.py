@@ -34,8 +34,8 @@ ROWS: list[Record] = [
 ]
 
 
-def open_store(tmp_path: Path, max_bytes: int = 16 * MIB) -> MetadataStore:
-    return MetadataStore(tmp_path / "metadata.mdb", max_bytes)
+def open_store(tmp_path: Path, max_bytes: int = 16 * MIB, reserve_bytes: int = MIB) -> MetadataStore:
+    return MetadataStore(tmp_path / "metadata.mdb", max_bytes, reserve_bytes)
 
 
 def test_rows_of_every_kind_come_back_after_a_restart(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_row_is_replaced_by_its_key_and_dropped_by_it(tmp_path: Path) -> None:
 
 
 def test_a_full_store_says_so_and_keeps_nothing_of_the_transaction(tmp_path: Path) -> None:
-    store = open_store(tmp_path, max_bytes=256 * 1024)
+    store = open_store(tmp_path, max_bytes=256 * 1024, reserve_bytes=0)
     store.write(ROWS)
     flood: list[Record] = [Put(OffsetRow("g", "t", n, 0, 0, "x" * 4000, 0)) for n in range(200)]
     with pytest.raises(BrokerError) as caught:
@@ -69,6 +69,24 @@ def test_a_full_store_says_so_and_keeps_nothing_of_the_transaction(tmp_path: Pat
     assert str(tmp_path) in caught.value.message
     assert list(store.records()) == ROWS
     store.write([Put(CounterRow("after", 1))])
+    store.close()
+
+
+def test_a_store_is_full_when_its_rows_take_so_much_and_is_not_any_more_when_they_are_gone(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path, max_bytes=256 * 1024)
+    rows = [OffsetRow("g", "t", n, 0, 0, "x" * 4000, 0) for n in range(80)]
+    for row in rows:
+        store.write([Put(row)])
+    assert store.is_full
+    assert "metadata.max.bytes" in store.full_error().message
+    store.close()
+    store = open_store(tmp_path, max_bytes=256 * 1024)
+    assert store.is_full
+    for row in rows:  # each writes pages, too
+        store.write([Drop(row)])
+    assert not store.is_full
     store.close()
 
 

@@ -107,7 +107,7 @@ class CommandNotifier(Notifier):
         except OSError as error:
             raise NotifierError(f"{self._command[0]}: {error.strerror}") from None
         try:
-            await process.communicate(document)
+            await process.communicate(document + b"\n")  # a line: `tee -a` makes a file of them
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

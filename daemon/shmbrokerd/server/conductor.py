@@ -307,6 +307,7 @@ class Conductor:
 
     async def _carry_out(self, decision: Decision) -> m.ResponseBody:
         """Store, then act, then answer."""
+        self._journal.check_room(decision.records)
         await self._journal.commit(decision.records)
         if decision.effects:
             results = await asyncio.gather(

@@ -72,6 +72,7 @@ class Groups:
             self._wake.set()
         caller = Caller(client.client_id, client.pid)
         act = self._coordinator.handle(body, client, caller, now())
+        self._journal.check_room(act.records)
         count, written = self._enter(act)
         if written is not None:
             await asyncio.shield(written)

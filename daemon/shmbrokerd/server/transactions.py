@@ -85,6 +85,8 @@ class Transactions:
         self._watch.add(
             caller.process
         )  # each time: one that ended meanwhile, and said this before, is missed at once
+        if not isinstance(body, m.EndTransaction):
+            self._journal.check_room(act.records)
         written = self._enter(act)
         if act.reply is None:
             return await self._park(client, caller, body, written)

@@ -69,7 +69,7 @@ def test_webhook_and_command_are_told_of_trouble_and_of_its_end(
     hook: Hook, topic: str, produce: Any, commit: Any, wait_for: Any, tmp_path: Path
 ) -> None:
     file = tmp_path / "told.jsonl"
-    program = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')"
+    program = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
     config = {
         "lag.notify.webhook.url": hook.url,
         "lag.notify.command": shlex.join([sys.executable, "-c", program, str(file)]),
@@ -177,7 +177,7 @@ def test_what_does_not_fit_the_queue_is_dropped_and_logged(
     logged: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     file = tmp_path / "told"
-    notifier = CommandNotifier(shlex.join(["sh", "-c", f"cat >> {file}; echo >> {file}"]), TIMEOUT_S, 2)
+    notifier = CommandNotifier(shlex.join(["sh", "-c", f"cat >> {file}"]), TIMEOUT_S, 2)
     run_for_a_while(notifier, [b"1", b"2", b"3"], lambda: file.exists() and file.read_text() == "1\n2\n")
     assert logged.text.count("a notice is dropped, 2 wait already") == 1
 

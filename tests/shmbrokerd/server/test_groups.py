@@ -168,6 +168,37 @@ def test_a_member_that_floods_joins_is_fenced_and_other_groups_go_on(
     assert describe(client).members == []
 
 
+def test_in_a_full_store_nothing_new_is_taken_in_and_all_else_goes_on(
+    start_daemon: Any, member_of: Any
+) -> None:
+    mib = 1 << 20
+    daemon = start_daemon(
+        *("--set", f"metadata.max.bytes={16 * mib}"), *("--set", f"offset.metadata.max.bytes={mib}")
+    )
+    client = daemon.attach()
+    client.request(m.CreateTopics([m.NewTopicSpec("t", 2)]))
+    members = [member_of(daemon, "t").join() for _ in range(2)]
+    for member in members:
+        while member.owned not in ({"t": [0]}, {"t": [1]}):
+            member.look()
+    dying, other = members
+    assert other.commit("t", other.owned["t"][0]) == ErrorCode.NO_ERROR
+
+    def commit(group: str) -> Any:
+        return client.request(m.CommitOffsets(group, [m.OffsetToCommit("t", 0, 5, -1, "x" * (mib - 100))]))
+
+    groups = [f"flood-{number}" for number in range(20)]
+    refusal = next(reply for reply in map(commit, groups) if isinstance(reply, m.Failure))
+    assert (refusal.code, "metadata.max.bytes" in refusal.message) == (ErrorCode.KAFKA_STORAGE_ERROR, True)
+    assert code_of(member_of(daemon, "t").ask_to_join()) == ErrorCode.KAFKA_STORAGE_ERROR
+    assert code_of(client.request(m.InitProducerId("x", 1000))) == ErrorCode.KAFKA_STORAGE_ERROR
+    dying.die()
+    other.wait_for(t=[0, 1])
+    assert other.commit("t", other.owned["t"][0]) in (ErrorCode.NO_ERROR, ErrorCode.KAFKA_STORAGE_ERROR)
+    assert client.request(m.DeleteGroups([groups[0]])).outcomes[0].code == ErrorCode.NO_ERROR
+    assert commit("fits-again").outcomes[0].code == ErrorCode.NO_ERROR
+
+
 # --- time --------------------------------------------------------------------------------------------------
 
 
