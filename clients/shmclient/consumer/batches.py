@@ -117,8 +117,8 @@ class ConsumedBatch:
 
     def to_numpy(self) -> dict[str, numpy.ndarray[Any, Any]]:
         """The columns as arrays that share the log's memory (read-only): ``offsets`` int64 [count] (computed), ``values``
-        uint8, ``value_offsets`` int32 [count + 1], ``timestamps`` int64 [count], and ``keys``, ``key_offsets`` where there
-        are keys.
+        uint8, ``value_offsets`` int32 [count + 1], ``timestamps`` int64 [count]; ``keys``, ``key_offsets`` where there are
+        keys; ``value_nulls``, ``key_nulls`` bool [count] (computed) where some are null, which have no bytes either.
 
         Raises:
             ImportError: without the extra ``numpy``.
@@ -137,6 +137,11 @@ class ConsumedBatch:
         if self.keys is not None:
             columns["keys"] = numpy.frombuffer(self.keys, dtype=numpy.uint8)
             columns["key_offsets"] = numpy.frombuffer(self.key_offsets, dtype=numpy.int32)
+        nulls = {"value_nulls": self._batch.value_validity, "key_nulls": self._batch.key_validity}
+        for name, validity in nulls.items():
+            if validity is not None:
+                bits = numpy.unpackbits(numpy.frombuffer(validity, dtype=numpy.uint8), bitorder="little")
+                columns[name] = bits[self._start : self._batch.count] == 0
         return columns
 
     def to_arrow(self) -> pyarrow.RecordBatch:

@@ -74,6 +74,18 @@ def check_messages(messages: Any) -> list[dict[str, Any]]:
     return messages
 
 
+def check_column_arguments(messages: Any, values: Any, keys: Any, value_offsets: Any) -> None:
+    """Columns and ``messages`` exclude each other, and there is no column without values.
+
+    Raises:
+        ValueError: else some of what was given would be lost.
+    """
+    if values is None and (keys is not None or value_offsets is not None):
+        raise ValueError("keys and value_offsets go with values")
+    if values is not None and messages is not None:
+        raise ValueError("messages and values are mutually exclusive")
+
+
 def column_sizes(values: Any, keys: Any) -> list[int]:
     """Bytes of key and value of each record of a column.
 

@@ -26,7 +26,13 @@ def check_packed(values: Any, value_offsets: Any) -> tuple[bytes | memoryview, m
     """
     if not isinstance(values, bytes | bytearray | memoryview):
         raise TypeError(f"with value_offsets, values must be bytes-like, not {type(values).__name__}")
-    view = memoryview(value_offsets)
+    try:
+        view = memoryview(value_offsets)
+    except TypeError:
+        raise TypeError(
+            "value_offsets must be a buffer of int32, such as array('i', ...) or a NumPy array, not"
+            f" {type(value_offsets).__name__}"
+        ) from None
     if view.itemsize != 4 or view.ndim != 1 or view.format not in ("i", "<i", "l", "<l", "=i"):
         raise TypeError(
             f"value_offsets must be one-dimensional int32, not {view.format!r} of {view.itemsize} bytes"

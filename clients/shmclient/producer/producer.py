@@ -21,6 +21,7 @@ from shmclient.logs import Log, client_log
 from shmclient.metadata import ClusterMetadata
 from shmclient.metadata.fetch import fetch_cluster_id, fetch_cluster_metadata
 from shmclient.producer.arguments import (
+    check_column_arguments,
     check_messages,
     column_sizes,
     to_bytes,
@@ -227,9 +228,10 @@ class Producer(TransactionCalls):
         Raises:
             BufferError: the queue has no room for the column; none of it was queued.
             KafkaException: MSG_SIZE_TOO_LARGE for a value of the column over ``message.max.bytes``.
-            TypeError, ValueError: for columns of another type or of different lengths.
+            TypeError, ValueError: for columns of another type or of different lengths, or beside ``messages``.
         """
         chosen = on_delivery if callback is None else callback
+        check_column_arguments(messages, values, keys, value_offsets)
         if value_offsets is not None:
             return self._produce_packed(topic, values, value_offsets, keys, partition, chosen)
         if values is not None:

@@ -11,7 +11,7 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
 from shmclient.producer import Producer
-from shmclient.producer.arguments import check_messages
+from shmclient.producer.arguments import check_column_arguments, check_messages
 from shmclient.producer.packed import check_packed
 from shmclient.producer.transactions.block import transaction
 from shmclient.remote import forks
@@ -79,6 +79,7 @@ class RemoteProducer(Producer):
     ) -> int:
         """As `Producer.produce_batch`, one record after the other: librdkafka knows no columns."""
         chosen = callback if callback is not None else on_delivery
+        check_column_arguments(messages, values, keys, value_offsets)
         if value_offsets is not None:
             data, offsets = check_packed(values, value_offsets)
             values = [bytes(data[start:end]) for start, end in pairwise(offsets)]

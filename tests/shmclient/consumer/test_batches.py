@@ -35,6 +35,22 @@ def test_arrow_and_lists_are_the_same_records(
     assert table["offset"].to_pylist() == batch.offset_list()
 
 
+@given(RECORDS, st.data())
+def test_numpy_tells_nulls_from_empty_values(
+    records: list[tuple[bytes | None, bytes | None]], data: st.DataObject
+) -> None:
+    pytest.importorskip("numpy")
+    values, keys = [value for value, _ in records], [key for _, key in records]
+    start = data.draw(st.integers(0, len(records) - 1))
+    batch = consumed(b"".join(build_batch(Columns(values, keys), 77)), start)
+    arrays = batch.to_numpy()
+    for name, column in (("value", batch.value_list()), ("key", batch.key_list())):
+        if f"{name}_nulls" in arrays:
+            assert arrays[f"{name}_nulls"].tolist() == [item is None for item in column]
+        else:
+            assert f"{name}s" not in arrays or None not in column
+
+
 @given(
     st.lists(st.integers(-(1 << 31), (1 << 31) - 1), min_size=4, max_size=4),
     st.sampled_from(["value", "key"]),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shmclient.producer.arguments import (
+    check_column_arguments,
     check_messages,
     column_sizes,
     to_bytes,
@@ -82,3 +83,21 @@ def test_a_column_of_anything_else_is_refused(wrong: Any) -> None:
 def test_columns_are_as_long_as_each_other() -> None:
     with pytest.raises(ValueError, match="2 values and 1 keys"):
         column_sizes([b"a", b"b"], [b"k"])
+
+
+@pytest.mark.parametrize(
+    ("messages", "values", "keys", "offsets"),
+    [
+        ([], [b"a"], None, None),
+        (None, None, [b"k"], None),
+        (None, None, None, b"\0" * 8),
+        ([], None, [b"k"], None),
+    ],
+)
+def test_nothing_that_is_given_is_left_out_silently(
+    messages: Any, values: Any, keys: Any, offsets: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"go with values|mutually exclusive"):
+        check_column_arguments(messages, values, keys, offsets)
+    check_column_arguments(None, [b"a"], [b"k"], None)
+    check_column_arguments([], None, None, None)

@@ -58,6 +58,8 @@ def test_what_is_no_column_is_a_type_error() -> None:
         check_packed("text", array("i", [0, 4]))
     with pytest.raises(TypeError, match="one-dimensional int32, not 'q' of 8 bytes"):
         check_packed(b"text", array("q", [0, 4]))
+    with pytest.raises(TypeError, match=r"must be a buffer of int32, .* not list"):
+        check_packed(b"text", [0, 4])
     with pytest.raises(ValueError, match="has 1 entries"):
         check_packed(b"text", array("i", [0]))
 
