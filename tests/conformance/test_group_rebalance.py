@@ -248,6 +248,24 @@ def test_the_strategy_decides_who_gets_what(broker: Broker, strategy: str) -> No
     assert len(set(owned(first) + owned(second))) == 6
 
 
+def test_the_sticky_strategy_leaves_members_what_they_have(broker: Broker, topic: str) -> None:
+    group, settings = unique("group"), {"partition.assignment.strategy": "sticky"}
+    if not broker.differs("sticky-strategy"):
+        with broker.refuses("_INVALID_ARG"):
+            broker.consumer({"group.id": group, **settings})
+        return
+    first = member(broker, [topic], group=group, settings=settings)
+    wait_owned([first], 4)
+    second = member(broker, [topic], group=group, settings=settings)
+    wait_owned([first, second], 2, 2)
+    before = {consumer: set(owned(consumer)) for consumer in (first, second)}
+    third = member(broker, [topic], group=group, settings=settings)
+    everybody = [first, second, third]
+    poll_until(everybody, lambda: sorted(len(owned(each)) for each in everybody) == [1, 1, 2])
+    assert all(set(owned(consumer)) <= had for consumer, had in before.items())
+    assert len(owned(third)) == 1
+
+
 def stall(broker: Broker, topic: str, protocol: str, *callbacks: str) -> tuple[Any, Listener, str]:
     """A member that reads everything and then goes past max.poll.interval.ms; its listener and its group."""
     group, listener = unique("group"), Listener()

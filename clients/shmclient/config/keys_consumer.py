@@ -151,9 +151,10 @@ KEYS: tuple[Key, ...] = (
         "others.",
         default=("range", "roundrobin"),
         clients="C",
-        choices=("range", "roundrobin", "cooperative-sticky"),
+        choices=("range", "roundrobin", "sticky", "cooperative-sticky"),
         effect="honoured",
-        note="The daemon assigns, by the first that all members offer. Groups rebalance incrementally whatever it is; "
+        note="`sticky` is not librdkafka's but of Kafka's Java client. The daemon assigns, by the first that all members "
+        "offer. Groups rebalance incrementally whatever it is; "
         "with an eager one, callbacks are called as in an eager protocol: all revoked, all assigned.",
     ),
     choice(

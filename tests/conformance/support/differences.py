@@ -70,6 +70,13 @@ TABLE = (
         bridge=False,
     ),
     Difference(
+        "sticky-strategy",
+        kafka="librdkafka has no `partition.assignment.strategy=sticky` (_INVALID_ARG)",
+        shm="`sticky` is Kafka's StickyAssignor, with callbacks as in an eager protocol",
+        why="the daemon assigns, and has what Kafka's Java client has",
+        bridge=False,
+    ),
+    Difference(
         "empty-group-id",
         kafka="`group.id=''` aborts the process",
         shm="ValueError, as for a missing `group.id`",
