@@ -62,6 +62,9 @@ def test_the_shell_blocks_work_one_after_the_other(tmp_path: Path) -> None:
     assert re.search(r"^ann is in Oslo \(partition \d, offset 0\)$", output, re.MULTILINE)
     assert re.search(r"^bob is in Lima \(partition \d, offset \d\)$", output, re.MULTILINE)
     assert output.splitlines().count("hello") == 1
+    assert re.search(r"^travel +visits +\d +\d +\d +0 +-", output, re.MULTILINE)
+    assert re.search(r"^travel +OK +0 +0\.0", output, re.MULTILINE)
+    assert re.search(r"^travel +visits +\d +3 +0 +set$", output, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,7 +87,8 @@ def test_a_python_block_works(number: int, tmp_path: Path, shmbroker: EmbeddedBr
 def test_what_the_python_blocks_print_is_right(tmp_path: Path, shmbroker: EmbeddedBroker) -> None:
     for text, expected in (
         (blocks("python")[0], "stored at offset 0 of partition 0\nb'ann' b'hello' [('lang', b'en')] (1, "),
-        (blocks("python")[1], "mean of 1000: 25.00\n"),
+        (blocks("python")[1], "".join(f"b'job {number}'\n" for number in range(6))),
+        (blocks("python")[2], "mean of 1000: 25.00\n"),
     ):
         output = run([sys.executable, "-c", text], tmp_path, SHMBROKER_BOOTSTRAP=shmbroker.bootstrap_servers)
         assert output.startswith(expected)
