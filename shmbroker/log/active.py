@@ -53,6 +53,8 @@ class ActiveSegment:
             self.file_bytes = os.fstat(self._fd).st_size
             """Size of the file after the last commit."""
             self._check_format()
+            # Of whoever had it open before, and is dead: its slots would make LMDB keep pages that nobody reads.
+            Path(f"{path}-lock").unlink(missing_ok=True)
         except BaseException:
             self.close()
             raise

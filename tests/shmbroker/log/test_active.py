@@ -67,6 +67,7 @@ def test_what_is_written_is_read(active: ActiveSegment) -> None:
 
 def test_lmdb_opens_it_with_the_first_commit(path: Path) -> None:
     lock = path.with_suffix(segment.LOCK_SUFFIX)
+    lock.write_bytes(b"slots of the dead")
     active = ActiveSegment(path, SEGMENT_BYTES)
     assert active.last(segment.LOG) is None
     active.sync()

@@ -12,13 +12,15 @@ import pytest
 
 from shmbroker.log import segment
 from shmbroker.log.inspection import Inspection, large_pages
-from shmbroker.log.pages import BigValue
+from shmbroker.log.pages import BigValue, newest_meta
 from shmbroker.log.recovery import SegmentFacts
 from shmbroker.log.restore import restore_log
 from shmbroker.log.scanning import SegmentScan
 from shmbroker.records.builder import ProducerStamp
 
 PAGE = 4096
+LAST_PAGE_AT = 136
+"""In a meta page."""
 
 
 def inspected(path: Path, watch: Callable[[int], None] = lambda size: None) -> SegmentFacts:
@@ -89,6 +91,32 @@ def test_a_flipped_byte_in_a_batch_is_of_that_batch(path: Path) -> None:
     assert facts.damage == ""
     assert "offset 40" in facts.bad_batch
     assert (facts.batches, facts.log_end) == (40, 40)
+
+
+@pytest.mark.parametrize("field", [16, 24], ids=["append time", "leader epoch"])
+def test_a_flipped_byte_in_what_the_broker_stamped_is_of_that_batch(path: Path, field: int) -> None:
+    with SegmentScan(path) as scan:
+        large = bytes(list(scan.batches())[-1].data)
+    data = path.read_bytes()
+    wrong = bytearray(large)
+    wrong[field] ^= 1
+    path.write_bytes(data.replace(large, bytes(wrong)))
+    facts = inspected(path)
+    assert facts.damage == ""
+    assert "offset 40" in facts.bad_batch
+    assert "stamp" in facts.bad_batch
+
+
+def test_a_page_that_is_neither_used_nor_free_is_missed(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    meta = newest_meta(fd)
+    os.close(fd)
+    data = bytearray(path.read_bytes())
+    at = (meta.txn & 1) * PAGE + LAST_PAGE_AT
+    assert int.from_bytes(data[at : at + 8], "little") == meta.last_page
+    data[at : at + 8] = (meta.last_page + 1).to_bytes(8, "little")
+    path.write_bytes(data[: (meta.last_page + 1) * PAGE] + bytes(PAGE))
+    assert inspected(path).damage == f"pages [{meta.last_page + 1}] are neither in use nor free"
 
 
 @pytest.mark.parametrize(("size", "pages"), [(1, 1), (PAGE - 16, 1), (PAGE - 15, 2), (3 * PAGE, 4)])

@@ -10,7 +10,10 @@ def check(facts: Facts) -> Finding:
     daemon, data, runtime = facts.daemon, facts.data, facts.runtime
     if daemon is not None:
         if daemon.alarms:
-            return warning(f"the daemon with pid {daemon.pid} has alarms", "; ".join(daemon.alarms))
+            return warning(
+                f"the daemon with pid {daemon.pid} has alarms: {'; '.join(daemon.alarms)}",
+                "its log has when and why; `shmbroker status` shows those that last",
+            )
         if daemon.data_dir != data.path:
             return warning(
                 f"the daemon with pid {daemon.pid} uses {daemon.data_dir}, not {data.path}",
