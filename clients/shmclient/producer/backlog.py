@@ -78,7 +78,9 @@ class Backlog:
 
     def undelivered(self) -> int:
         """Records that have no outcome yet."""
-        return sum(len(topic.rows) for topic in self.topics.values()) + self.waiting_rows + self.batched_rows
+        return (
+            sum([len(topic.rows) for topic in self.topics.values()]) + self.waiting_rows + self.batched_rows
+        )
 
     def queued(self) -> int:
         """Records that count against ``queue.buffering.max.messages``."""

@@ -140,30 +140,49 @@ class Producer(TransactionCalls):
             TypeError: for a value, key, headers or callback of another type.
             RuntimeError: after :meth:`close`.
         """
+        if callback is None:
+            callback = on_delivery
         queue = self._topics.get(topic)
         if (
             queue is not None
             and type(value) is bytes
             and partition == -1
-            and callback is None
-            and on_delivery is None
             and not timestamp
             and headers is None
             and len(value) <= self._small_bytes
         ):
-            if key is None:
+            if key is None and callback is None:
                 queue.append(value)
-            elif type(key) is bytes and len(key) <= self._small_bytes:
-                queue.append((value, key, -1, 0, None, None))
+            elif (key is None or (type(key) is bytes and len(key) <= self._small_bytes)) and (
+                callback is None or callable(callback)
+            ):
+                queue.append((value, key, -1, 0, None, callback))
             else:
-                self._produce_checked(topic, value, key, partition, None, timestamp, headers)
+                self._produce_otherwise(topic, value, key, partition, callback, timestamp, headers)
                 return
         else:
-            chosen = on_delivery if callback is None else callback
-            self._produce_checked(topic, value, key, partition, chosen, timestamp, headers)
+            self._produce_otherwise(topic, value, key, partition, callback, timestamp, headers)
             return
         if len(queue.rows) >= self._sender.threshold:
             self._pump(queue)
+
+    def _produce_otherwise(
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        partition: int,
+        callback: DeliveryCallback | None,
+        timestamp: int,
+        headers: RecordHeadersLike | None,
+    ) -> None:
+        """Text takes the short way too, once it is bytes."""
+        if type(value) is str and (key is None or type(key) in (str, bytes)):
+            Producer.produce(self, topic, value.encode(), key, partition, callback, None, timestamp, headers)
+        elif type(key) is str and type(value) is bytes:
+            Producer.produce(self, topic, value, key.encode(), partition, callback, None, timestamp, headers)
+        else:
+            self._produce_checked(topic, value, key, partition, callback, timestamp, headers)
 
     def _produce_checked(
         self,

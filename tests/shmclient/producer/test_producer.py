@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from shmclient import KafkaError, KafkaException, Message, Producer
+from shmclient import KafkaError, KafkaException, Message, Producer, SerializingProducer
 from shmclient.admin import AdminClient, NewTopic
 from shmclient.testing import EmbeddedBroker
 
@@ -23,6 +23,10 @@ TOPIC = "topic"
 class Reports(list[tuple[KafkaError | None, Message]]):
     def __call__(self, error: KafkaError | None, message: Message) -> None:
         self.append((error, message))
+
+    @property
+    def messages(self) -> list[Message]:
+        return [message for _, message in self]
 
     @property
     def codes(self) -> list[int | None]:
@@ -277,3 +281,45 @@ def test_an_idle_producer_hears_of_each_outage_once(broker: EmbeddedBroker) -> N
             producer.produce(TOPIC, b"v")
             assert producer.flush(TIMEOUT_S) == 0
     assert [error.code() for error in errors] == [KafkaError._ALL_BROKERS_DOWN] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [("text", None), ("text", "key"), (b"bytes", "key"), ("text", b"key"), ("päivä", "ключ")],
+)
+def test_text_is_stored_as_utf_8(
+    shared_broker: EmbeddedBroker, value: str | bytes, key: str | bytes | None
+) -> None:
+    reports = Reports()
+    with Producer(conf(shared_broker)) as producer:
+        producer.produce(TOPIC, value, key, on_delivery=reports)
+        assert producer.flush(TIMEOUT_S) == 0
+    assert reports.codes == [None]
+    (message,) = reports.messages
+    assert message.value() == (value.encode() if isinstance(value, str) else value)
+    assert message.key() == (key.encode() if isinstance(key, str) else key)
+
+
+def test_a_serializing_producer_serializes_text_once(shared_broker: EmbeddedBroker) -> None:
+    calls: list[Any] = []
+
+    def serialize(value: Any, _context: Any) -> str:
+        calls.append(value)
+        return f"<{value}>"
+
+    reports = Reports()
+    producer = SerializingProducer(conf(shared_broker) | {"value.serializer": serialize})
+    producer.produce(TOPIC, value=1, on_delivery=reports)
+    assert producer.flush(TIMEOUT_S) == 0
+    assert calls == [1]
+    assert [message.value() for message in reports.messages] == [b"<1>"]
+
+
+def test_a_callback_that_cannot_be_called_is_refused_whatever_the_record(
+    shared_broker: EmbeddedBroker,
+) -> None:
+    with Producer(conf(shared_broker)) as producer:
+        for value in (b"v", "v", None):
+            with pytest.raises(TypeError, match="delivery callback must be callable"):
+                producer.produce(TOPIC, value, on_delivery=3)  # type: ignore[arg-type]
+        assert len(producer) == 0
