@@ -9,4 +9,10 @@ def main() -> None:
     """Entry point of the ``shmbroker`` command."""
     from shmclient.cli.app import app
 
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        # Help is printed by click and rich, which take a pipe that was closed for a failure.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise SystemExit(0) from None
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -144,7 +144,7 @@ def overrides(entries: dict[str, ConfigEntry]) -> Iterable[ConfigEntry]:
 
 
 def alter_resource(
-    target: Target, kind: str, name: str, changes: dict[str, str], removals: Iterable[str]
+    target: Target, kind: str, name: str, changes: dict[str, str], removals: Sequence[str]
 ) -> None:
     """Set and remove keys of a topic or broker.
 
@@ -153,6 +153,10 @@ def alter_resource(
     """
     from shmclient.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
+    if removals:
+        known = describe_resource(target, kind, name)
+        for key in removals:
+            _entry(known, key, kind)  # the daemon would take it, but here it is a slip of the hand
     entries = [
         ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in changes.items()
     ]

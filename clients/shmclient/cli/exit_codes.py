@@ -59,6 +59,8 @@ def exit_code_of(error_name: str) -> ExitCode:
         return ExitCode.NO_DAEMON
     if error_name in _NOT_FOUND:
         return ExitCode.NOT_FOUND
+    if error_name == "_INVALID_ARG":  # what --property and other options make of a client's configuration
+        return ExitCode.USAGE
     return ExitCode.EXISTS if error_name == "TOPIC_ALREADY_EXISTS" else ExitCode.FAILED
 
 

@@ -6,9 +6,10 @@ from typing import Final
 
 from shmbroker.errors import ErrorCode
 from shmclient.config import ClientConfig
+from shmclient.connection.bootstrap import where_looked
 from shmclient.errors import KafkaError, error_text
 from shmclient.producer.batches import ProducerBatch
-from shmclient.producer.queues import PartitionQueue
+from shmclient.producer.queues import PartitionQueue, TopicQueue
 
 NEEDS_NEW_EPOCH = frozenset({ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER, ErrorCode.INVALID_PRODUCER_EPOCH})
 RETRIABLE = NEEDS_NEW_EPOCH | {
@@ -38,11 +39,16 @@ def explain(batch: ProducerBatch, code: int) -> KafkaError:
     return KafkaError(code, _explain(batch, code))
 
 
-def explain_timeout(batch: ProducerBatch) -> KafkaError:
-    """The error of a batch that was tried again until ``delivery.timeout.ms`` was over, with what the broker said last."""
-    text = error_text(KafkaError._MSG_TIMED_OUT)
-    if batch.failures:
+def explain_timeout(
+    config: ClientConfig, batch: ProducerBatch | None = None, *, is_attached: bool
+) -> KafkaError:
+    """The error of records that were not acknowledged within ``delivery.timeout.ms``: with what the broker said last of a
+    ``batch`` that was tried again, or where a daemon was looked for."""
+    text = f"{error_text(KafkaError._MSG_TIMED_OUT)}: not acknowledged within delivery.timeout.ms={config.delivery_timeout_ms}"
+    if batch is not None and batch.failures:
         text += f"; the broker's last answer: {_explain(batch, batch.partition.refusal)}"
+    elif not is_attached:
+        text += f"; {where_looked(config.bootstrap_servers)}"
     return KafkaError(KafkaError._MSG_TIMED_OUT, text)
 
 
@@ -75,3 +81,9 @@ def explain_acks(acks: int) -> KafkaError:
     """The error of every record of a producer with ``acks`` above 1, which Kafka's brokers refuse as well."""
     text = f"{error_text(ErrorCode.INVALID_REQUIRED_ACKS)}: acks={acks} is not 0, 1 or all"
     return KafkaError(ErrorCode.INVALID_REQUIRED_ACKS, text)
+
+
+def explain_unknown(topic: TopicQueue, count: int) -> KafkaError:
+    """The error of records for partitions of ``topic`` that are not among its ``count``."""
+    text = f"{error_text(KafkaError._UNKNOWN_PARTITION)}: {topic.name} has {count}, numbered from 0"
+    return KafkaError(KafkaError._UNKNOWN_PARTITION, text)

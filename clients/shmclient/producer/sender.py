@@ -38,6 +38,7 @@ from shmclient.producer.failures import (
     explain_acks,
     explain_large,
     explain_timeout,
+    explain_unknown,
 )
 from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.queues import Chunk, PartitionQueue, TopicQueue
@@ -212,7 +213,9 @@ class Sender:
             self._note_refusal(topic, KafkaError(info.code, info.message or error_text(info.code)), now)
             return
         self.backlog.open(topic)
-        self._drop_partitions(topic, len(info.partitions), KafkaError(KafkaError._UNKNOWN_PARTITION))
+        count = len(info.partitions)
+        if count < len(topic.partitions):
+            self._drop_partitions(topic, count, explain_unknown(topic, count))
         topic.take_over(info)
 
     def _note_refusal(self, topic: TopicQueue, error: KafkaError, now: float) -> None:
@@ -276,8 +279,7 @@ class Sender:
         unknown = self._dealer.deal(topic, self.backlog.take_rows(topic))
         self._note_dealt(topic)
         if unknown:
-            error = KafkaError(KafkaError._UNKNOWN_PARTITION)
-            self._report_rows(topic.name, None, unknown, error)
+            self._report_rows(topic.name, None, unknown, explain_unknown(topic, len(topic.partitions)))
 
     def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
         """Queue a column of values behind the rows that are in already. The topic's partitions are known."""
@@ -514,7 +516,7 @@ class Sender:
         if code == ErrorCode.UNKNOWN_TOPIC_OR_PART:
             topic = partition.topic
             if partition not in topic.partitions:  # it was dropped while the batch was under way
-                self._fail(batch, topic.refused or KafkaError(KafkaError._UNKNOWN_PARTITION))
+                self._fail(batch, topic.refused or explain_unknown(topic, len(topic.partitions)))
                 return
             topic.is_stale = True
         if self._may_retry(batch):
@@ -564,25 +566,27 @@ class Sender:
         """Report records that are older than ``delivery.timeout.ms`` as timed out."""
         before = self.backlog.undelivered()
         deadline = now - self._delivery_timeout_s
-        error = KafkaError(KafkaError._MSG_TIMED_OUT)
         for request_id, batch in list(self._in_flight.items()):
             if batch.created_at < deadline:
                 del self._in_flight[request_id]
                 batch.partition.in_flight -= 1
-                self._fail(batch, error)
+                self._fail(batch, self._late())
         for partition in list(self._active):
-            reason = error
+            reason = None
             while partition.retries and partition.retries[0].created_at < deadline:
-                reason = explain_timeout(partition.retries[0])
+                reason = self._late(partition.retries[0])
                 self._fail(partition.retries.popleft(), reason)
             if partition.chunks and partition.queued_at < deadline:
-                self._drop_pending(partition, reason)
+                self._drop_pending(partition, reason or self._late())
         for topic in self.backlog.topics.values():
-            self._expire_topic(topic, now, error)
+            self._expire_topic(topic, now)
         if self.backlog.undelivered() != before:
             self.lock.notify_all()  # a record without a callback leaves no report to notify of
 
-    def _expire_topic(self, topic: TopicQueue, now: float, error: KafkaError) -> None:
+    def _late(self, batch: ProducerBatch | None = None) -> KafkaError:
+        return explain_timeout(self._config, batch, is_attached=self.attachment is not None)
+
+    def _expire_topic(self, topic: TopicQueue, now: float) -> None:
         """Rows of a topic nobody could describe so far."""
         if not topic.rows or topic.partitions:
             topic.waiting_since = None
@@ -591,7 +595,7 @@ class Sender:
         elif topic.waiting_since is None:
             topic.waiting_since = now
         elif now - topic.waiting_since > self._delivery_timeout_s:
-            self.drop_rows(topic, error)
+            self.drop_rows(topic, self._late())
 
     def drop_rows(self, topic: TopicQueue, error: KafkaError) -> None:
         """Report rows that were not dealt out."""

@@ -69,3 +69,16 @@ def test_completion_without_a_daemon_completes_nothing(cli, monkeypatch, tmp_pat
     monkeypatch.setenv("COMP_WORDS", "shmbroker consume ")
     monkeypatch.setenv("COMP_CWORD", "2")
     assert cli().stdout.strip() == ""
+
+
+def test_a_closed_pipe_ends_help_quietly(spawn):
+    for arguments in (("--help",), ("topics", "--help"), ("--version",)):
+        process = spawn(*arguments)
+        process.stdout.close()
+        assert process.wait(30) == 0, arguments
+        assert process.stderr.read() == b""
+
+
+def test_a_property_that_clients_refuse_is_a_usage_error(cli):
+    assert cli("topics", "list", "-X", "linger.ms=soon").exit_code == 2
+    assert cli("topics", "list", "-X", "no.such.key=1").exit_code == 2

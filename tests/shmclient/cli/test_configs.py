@@ -53,3 +53,14 @@ def test_exactly_one_resource_must_be_named(cli, topic):
 def test_an_unknown_topic_is_not_found(cli, new_name):
     assert cli("configs", "get", "--topic", new_name).exit_code == 4
     assert cli("configs", "set", "--topic", new_name, "retention.ms=1").exit_code == 4
+
+
+def test_an_unknown_key_cannot_be_unset(cli, topic):
+    for command in (
+        ("configs", "unset", "--topic", topic, "retention.mss"),
+        ("topics", "alter", topic, "--unset", "retention.mss"),
+    ):
+        result = cli(*command)
+        assert result.exit_code == 4
+        assert "retention.mss" in result.stderr
+        assert "did you mean retention.ms?" in result.stderr

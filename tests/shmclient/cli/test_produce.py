@@ -109,7 +109,7 @@ def test_bad_options_are_usage_errors(cli, topic):
     assert cli("produce", topic, "-H", "no value").exit_code == 2
     assert cli("produce", topic, "-D", "").exit_code == 2
     assert cli("produce", topic, "-X", "no value", stdin="a").exit_code == 2
-    assert cli("produce", topic, "-X", "no.such.key=1", stdin="a").exit_code == 1
+    assert cli("produce", topic, "-X", "no.such.key=1", stdin="a").exit_code == 2
     assert cli("produce").exit_code == 2
 
 

@@ -6,7 +6,14 @@ from shmbroker.errors import ErrorCode
 from shmclient.config import parse_config
 from shmclient.errors import KafkaError
 from shmclient.producer.batches import ProducerBatch
-from shmclient.producer.failures import backoff_s, explain, explain_acks, explain_large, explain_timeout
+from shmclient.producer.failures import (
+    backoff_s,
+    explain,
+    explain_acks,
+    explain_large,
+    explain_timeout,
+    explain_unknown,
+)
 from shmclient.producer.queues import PartitionQueue, TopicQueue
 
 
@@ -53,9 +60,27 @@ def test_what_the_broker_refused_is_told_of_with_the_key_that_says_so(code: Erro
 def test_what_timed_out_after_refusals_says_what_the_broker_said_last() -> None:
     partition = PartitionQueue(TopicQueue("t"), 2, 0)
     batch = ProducerBatch(partition, b"", (b"12345",), 3, 5, 0, 0.0)
-    assert explain_timeout(batch).str() == "Local: Message timed out"
+    config = parse_config({"delivery.timeout.ms": 77, "linger.ms": 0}, "producer")
+    assert explain_timeout(config, batch, is_attached=True).str().endswith("delivery.timeout.ms=77")
     batch.failures, partition.refusal = 3, ErrorCode.KAFKA_STORAGE_ERROR
-    error = explain_timeout(batch)
+    error = explain_timeout(config, batch, is_attached=False)
     assert error.code() == KafkaError._MSG_TIMED_OUT
     assert "last answer" in error.str()
     assert "log.min.free.bytes" in error.str()
+
+
+def test_a_partition_that_is_not_there_is_told_of_with_how_many_there_are() -> None:
+    error = explain_unknown(TopicQueue("t"), 3)
+    assert error.code() == KafkaError._UNKNOWN_PARTITION
+    assert "t has 3" in error.str()
+
+
+def test_a_time_out_names_its_key_and_without_a_daemon_where_one_was_looked_for() -> None:
+    config = parse_config(
+        {"bootstrap.servers": "shm:/nowhere", "delivery.timeout.ms": 77, "linger.ms": 0}, "producer"
+    )
+    assert explain_timeout(config, is_attached=True).code() == KafkaError._MSG_TIMED_OUT
+    assert explain_timeout(config, is_attached=True).str().endswith("delivery.timeout.ms=77")
+    text = explain_timeout(config, is_attached=False).str()
+    assert "at /nowhere" in text
+    assert "start one with `shmbrokerd`" in text
