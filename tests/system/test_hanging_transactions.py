@@ -99,6 +99,7 @@ def read(broker: EmbeddedBroker, partition: int) -> list[Any]:
         return values
 
 
+@pytest.mark.slow
 def test_what_hangs_is_found_and_aborted(hanging: Hanging) -> None:
     broker, admin, producer, start = hanging
     assert found(broker) == [(0, start), (1, start)]

@@ -65,8 +65,8 @@ class TransactionCalls:
             group_metadata: of the consumer: ``consumer.consumer_group_metadata()``.
 
         Without an answer in time the transaction can only be aborted, for nobody knows whether they are in it. So it is for a
-        consumer that is a member no more, or does not own the partition: UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH,
-        ILLEGAL_GENERATION, FENCED_INSTANCE_ID.
+        consumer that is a member no more, or does not own the partition: UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION,
+        FENCED_INSTANCE_ID.
         """
         identity = read_group_metadata(group_metadata)
         offsets = offsets_to_commit(positions)
@@ -114,7 +114,9 @@ class TransactionCalls:
     def _calling(self, call: Call, timeout: float) -> Iterator[tuple[TransactionalSending, Deadline]]:
         """Hold the sender's lock for a call that may be made now; it is to be resumed when it ends with a retriable error."""
         self._check_open()
-        deadline = Deadline(timeout if timeout >= 0 else 2 * self._config.transaction_timeout_ms / 1000)
+        deadline = Deadline(timeout)
+        if timeout < 0:
+            deadline = Deadline(2 * self._config.transaction_timeout_ms / 1000)
         transactional = self._sender.transactional
         if transactional is None:
             text = "The Transactional API requires transactional.id to be configured"

@@ -101,12 +101,8 @@ def _accepted(
 class _Committer(NamedTuple):
     member: MemberRow
     assignment: AssignmentRow
-
-    @property
-    def stale(self) -> ErrorCode:
-        """What each of Kafka's protocols calls a commit of another time."""
-        is_classic = self.member.group_type is GroupType.CLASSIC
-        return ErrorCode.ILLEGAL_GENERATION if is_classic else ErrorCode.STALE_MEMBER_EPOCH
+    stale: ErrorCode
+    """What Kafka calls a commit of another time."""
 
 
 def _committer(state: State, request: CommitOffsets) -> _Committer | None:
@@ -124,7 +120,8 @@ def _member_committer(state: State, request: AnyCommit) -> _Committer:
             ErrorCode.ILLEGAL_GENERATION,
             f"group '{request.group}' has no members, so {request.member_id[:100]} cannot commit as one",
         )
-    committer = _Committer(*existing_member(group, request.group, request.member_id, request.instance_id))
+    member, assignment = existing_member(group, request.group, request.member_id, request.instance_id)
+    committer = _Committer(member, assignment, _stale(member, request))
     if not 0 <= request.member_epoch <= committer.assignment.epoch:
         raise BrokerError(
             committer.stale,
@@ -132,6 +129,13 @@ def _member_committer(state: State, request: AnyCommit) -> _Committer:
             f" epoch {committer.assignment.epoch}",
         )
     return committer
+
+
+def _stale(member: MemberRow, request: AnyCommit) -> ErrorCode:
+    """Each protocol of groups has a code of its own; that of transactions knows the older one only."""
+    if member.group_type is GroupType.CLASSIC or isinstance(request, CommitTransactionOffsets):
+        return ErrorCode.ILLEGAL_GENERATION
+    return ErrorCode.STALE_MEMBER_EPOCH
 
 
 def _check_memberless(group: Group | None, request: CommitOffsets) -> None:

@@ -84,9 +84,9 @@ class CommitTransactionOffsets(Message):
     """Offsets of a group, in force with the commit of the transaction and not before (``send_offsets_to_transaction``);
     begins the transaction if need be.
 
-    Answered by PartitionOutcomesReply. The group's fencing is that of CommitOffsets: UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID,
-    STALE_MEMBER_EPOCH; the producer's that of AddPartitionsToTransaction. Offsets without a member (``member_id`` empty) are
-    taken as they are.
+    Answered by PartitionOutcomesReply. The group's fencing is that of CommitOffsets: UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, and
+    ILLEGAL_GENERATION in both protocols of groups; the producer's is that of AddPartitionsToTransaction. Offsets without a
+    member (``member_id`` empty) are taken as they are.
     """
 
     transactional_id: str

@@ -77,6 +77,13 @@ TABLE = (
         bridge=False,
     ),
     Difference(
+        "long-transactional-id",
+        kafka="a `transactional.id` may have any length",
+        shm="249 bytes at most: init_transactions() is refused with INVALID_REQUEST (fatal)",
+        why="it is part of a key of the metadata store, as is `group.id`",
+        bridge=False,
+    ),
+    Difference(
         "empty-group-id",
         kafka="`group.id=''` aborts the process",
         shm="ValueError, as for a missing `group.id`",

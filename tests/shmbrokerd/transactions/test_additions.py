@@ -129,7 +129,7 @@ def test_a_member_commits_what_it_owns(desk: Desk) -> None:
     producer = desk.init()
     assert desk.commit_offset(producer, "in-0", 7, member_id="member", member_epoch=5) == OK
     assert desk.commit_offset(producer, "in-0", 7, member_id="member", member_epoch=3) == OK
-    stale = ErrorCode.STALE_MEMBER_EPOCH
+    stale = ErrorCode.ILLEGAL_GENERATION
     assert desk.commit_offset(producer, "in-0", 7, member_id="member", member_epoch=2) == stale
     assert desk.commit_offset(producer, "in-0", 7, member_id="member", member_epoch=6) == stale
     assert desk.commit_offset(producer, "in-1", 7, member_id="member", member_epoch=5) == stale

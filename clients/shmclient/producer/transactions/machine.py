@@ -104,7 +104,6 @@ class Transactions:
         self.check(Call.BEGIN)
         self._become(Phase.IN_TRANSACTION)
         self.number += 1
-        self.fault = None
         self._failed_records = 0
         self._is_begun = False
 
@@ -144,6 +143,7 @@ class Transactions:
         """The application knows that the initialization, commit or abort is done."""
         assert self.is_ended
         self._become(Phase.READY)
+        self.fault = None
 
     def has_offsets(self) -> bool:
         """Whether the offsets that were given to :meth:`send_offsets` have no answer yet."""

@@ -313,7 +313,7 @@ def test_a_partition_that_is_not_there_yet_is_asked_for_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", [ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.STALE_MEMBER_EPOCH, ErrorCode.FENCED_INSTANCE_ID]
+    "code", [ErrorCode.UNKNOWN_MEMBER_ID, ErrorCode.ILLEGAL_GENERATION, ErrorCode.FENCED_INSTANCE_ID]
 )
 def test_offsets_of_a_stranger_make_it_abortable(code: ErrorCode) -> None:
     machine = begun()
