@@ -23,8 +23,9 @@ from shmbroker.log.chains import chain_with_gaps, longest_chain
 from shmbroker.log.compacted import Compacted
 from shmbroker.log.pages import DamageError, newest_meta, read_at
 from shmbroker.log.place import Place, before
+from shmbroker.log.producers import ProducerRow
 from shmbroker.log.recovery import Outcome, SegmentDecision
-from shmbroker.log.replay import ProducerReplay, rows_before
+from shmbroker.log.replay import ProducerReplay, is_older, rows_before
 from shmbroker.log.salvage import Salvage, salvage
 from shmbroker.log.segment import KEY
 from shmbroker.log.time_index import TimeIndex
@@ -117,6 +118,8 @@ class _Plan(NamedTuple):
     has_gaps: bool
     rows: dict[int, bytes]
     """The row of each producer that the segment began with."""
+    last_rows: dict[int, bytes]
+    """In a compacted segment, those that it ended with: its batches are only what is left of what these speak of."""
 
 
 def _plan(place: Place, found: Salvage) -> _Plan:
@@ -132,9 +135,10 @@ def _plan(place: Place, found: Salvage) -> _Plan:
     lost_end = max((end for end in batches.ends if end > log_end), default=log_end) if lost else log_end
     rows, log_start = before(place)
     rows = rows_before(base, found.producers) | rows
+    last_rows = rows_before(place.end or log_end, found.producers) if found.is_compacted else {}
     log_start = min(max(log_start, found.log_start), log_end)
     has_gaps = found.is_compacted or _count_gaps(batches.bases, batches.ends, chain, base, place.end) > 0
-    return _Plan(found, chain, log_start, log_end, len(lost), lost_end, has_gaps, rows)
+    return _Plan(found, chain, log_start, log_end, len(lost), lost_end, has_gaps, rows, last_rows)
 
 
 def _count_gaps(bases: array[int], ends: array[int], chain: array[int], start: int, end: int | None) -> int:
@@ -186,6 +190,7 @@ class _Tables:
         # Clean to 0: it says nothing of the segments before it either, which may be dirty still. The next compaction finds out.
         self._compacted = Compacted(place.end if place.end is not None else plan.log_end, clean_to=0)
         self._producers = ProducerReplay(plan.rows)
+        self._last_rows = plan.last_rows
         self._times = TimeIndex()
 
     def put(self, batches: list[tuple[Header, bytes]], txn: Any, tables: Mapping[bytes, Any]) -> None:
@@ -206,7 +211,12 @@ class _Tables:
 
     def put_last(self, txn: Any, tables: Mapping[bytes, Any]) -> None:
         """What is known when all batches are there."""
-        for producer_id, row in self._producers.states.items():
+        rows = dict(self._producers.states.items())
+        for producer_id, packed in self._last_rows.items():
+            row = ProducerRow.unpack(packed)
+            if producer_id not in rows or not is_older(row, rows[producer_id]):
+                rows[producer_id] = row
+        for producer_id, row in rows.items():
             txn.put(KEY.pack(producer_id), row.pack(), db=tables[segment.PRODUCERS])
         if self._has_gaps:
             txn.put(segment.META_COMPACTED, self._compacted.pack(), db=tables[segment.META])
