@@ -48,7 +48,7 @@ def rebuild(
     """Put a new file in the place of a segment that nobody has open for writing.
 
     The newest segment ends before the first gap. In one that others follow gaps stay, and are marked as those of compaction, so
-    that readers go on behind them.
+    that readers go on behind them: it is never cut.
 
     Args:
         always_keep: keep the old file whatever was found. Else it is kept when whole batches are behind a gap, and when there
@@ -73,6 +73,8 @@ def rebuild(
         sync_folder(place.path.parent)
     finally:
         os.close(fd)
+    if decision is SegmentDecision.CUT and place.end is not None:
+        decision = SegmentDecision.REBUILD
     return Outcome(
         decision,
         reason,
@@ -82,6 +84,8 @@ def rebuild(
         plan.lost,
         plan.lost_end,
         str(backup or ""),
+        # What compaction removed and what was lost cannot be told apart.
+        () if found.is_compacted else tuple(plan.gaps),
     )
 
 
@@ -115,7 +119,8 @@ class _Plan(NamedTuple):
     log_end: int
     lost: int
     lost_end: int
-    has_gaps: bool
+    gaps: list[tuple[int, int]]
+    """Offsets that are missing, (first, after the last)."""
     rows: dict[int, bytes]
     """The row of each producer that the segment began with."""
     last_rows: dict[int, bytes]
@@ -137,16 +142,20 @@ def _plan(place: Place, found: Salvage) -> _Plan:
     rows = rows_before(base, found.producers) | rows
     last_rows = rows_before(place.end or log_end, found.producers) if found.is_compacted else {}
     log_start = min(max(log_start, found.log_start), log_end)
-    has_gaps = found.is_compacted or _count_gaps(batches.bases, batches.ends, chain, base, place.end) > 0
-    return _Plan(found, chain, log_start, log_end, len(lost), lost_end, has_gaps, rows, last_rows)
+    gaps = _gaps(batches.bases, batches.ends, chain, base, place.end)
+    return _Plan(found, chain, log_start, log_end, len(lost), lost_end, gaps, rows, last_rows)
 
 
-def _count_gaps(bases: array[int], ends: array[int], chain: array[int], start: int, end: int | None) -> int:
-    gaps = 0
+def _gaps(
+    bases: array[int], ends: array[int], chain: array[int], start: int, end: int | None
+) -> list[tuple[int, int]]:
+    """Offsets from ``start`` up to ``end`` that no batch has, as (first, after the last)."""
+    gaps = []
     for i in chain:
-        gaps += bases[i] != start
+        if bases[i] != start:
+            gaps.append((start, bases[i]))
         start = ends[i]
-    return gaps + (end is not None and start != end)
+    return gaps if end is None or start == end else [*gaps, (start, end)]
 
 
 # --- writing it --------------------------------------------------------------------------------------------
@@ -186,7 +195,7 @@ class _Tables:
     """Puts batches and all that follows from them."""
 
     def __init__(self, plan: _Plan, place: Place) -> None:
-        self._has_gaps = plan.has_gaps
+        self._has_gaps = plan.found.is_compacted or bool(plan.gaps)
         # Clean to 0: it says nothing of the segments before it either, which may be dirty still. The next compaction finds out.
         self._compacted = Compacted(place.end if place.end is not None else plan.log_end, clean_to=0)
         self._producers = ProducerReplay(plan.rows)
