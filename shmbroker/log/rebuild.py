@@ -23,8 +23,9 @@ from shmbroker.log.chains import chain_with_gaps, longest_chain
 from shmbroker.log.compacted import Compacted
 from shmbroker.log.pages import DamageError, newest_meta, read_at
 from shmbroker.log.place import Place, before
+from shmbroker.log.producers import ProducerRow
 from shmbroker.log.recovery import Outcome, SegmentDecision
-from shmbroker.log.replay import ProducerReplay, rows_before
+from shmbroker.log.replay import ProducerReplay, is_older, rows_before
 from shmbroker.log.salvage import Salvage, salvage
 from shmbroker.log.segment import KEY
 from shmbroker.log.time_index import TimeIndex
@@ -47,7 +48,7 @@ def rebuild(
     """Put a new file in the place of a segment that nobody has open for writing.
 
     The newest segment ends before the first gap. In one that others follow gaps stay, and are marked as those of compaction, so
-    that readers go on behind them.
+    that readers go on behind them: it is never cut.
 
     Args:
         always_keep: keep the old file whatever was found. Else it is kept when whole batches are behind a gap, and when there
@@ -72,6 +73,8 @@ def rebuild(
         sync_folder(place.path.parent)
     finally:
         os.close(fd)
+    if decision is SegmentDecision.CUT and place.end is not None:
+        decision = SegmentDecision.REBUILD
     return Outcome(
         decision,
         reason,
@@ -81,6 +84,8 @@ def rebuild(
         plan.lost,
         plan.lost_end,
         str(backup or ""),
+        # What compaction removed and what was lost cannot be told apart.
+        () if found.is_compacted else tuple(plan.gaps),
     )
 
 
@@ -114,9 +119,12 @@ class _Plan(NamedTuple):
     log_end: int
     lost: int
     lost_end: int
-    has_gaps: bool
+    gaps: list[tuple[int, int]]
+    """Offsets that are missing, (first, after the last)."""
     rows: dict[int, bytes]
     """The row of each producer that the segment began with."""
+    last_rows: dict[int, bytes]
+    """In a compacted segment, those that it ended with: its batches are only what is left of what these speak of."""
 
 
 def _plan(place: Place, found: Salvage) -> _Plan:
@@ -132,17 +140,22 @@ def _plan(place: Place, found: Salvage) -> _Plan:
     lost_end = max((end for end in batches.ends if end > log_end), default=log_end) if lost else log_end
     rows, log_start = before(place)
     rows = rows_before(base, found.producers) | rows
+    last_rows = rows_before(place.end or log_end, found.producers) if found.is_compacted else {}
     log_start = min(max(log_start, found.log_start), log_end)
-    has_gaps = found.is_compacted or _count_gaps(batches.bases, batches.ends, chain, base, place.end) > 0
-    return _Plan(found, chain, log_start, log_end, len(lost), lost_end, has_gaps, rows)
+    gaps = _gaps(batches.bases, batches.ends, chain, base, place.end)
+    return _Plan(found, chain, log_start, log_end, len(lost), lost_end, gaps, rows, last_rows)
 
 
-def _count_gaps(bases: array[int], ends: array[int], chain: array[int], start: int, end: int | None) -> int:
-    gaps = 0
+def _gaps(
+    bases: array[int], ends: array[int], chain: array[int], start: int, end: int | None
+) -> list[tuple[int, int]]:
+    """Offsets from ``start`` up to ``end`` that no batch has, as (first, after the last)."""
+    gaps = []
     for i in chain:
-        gaps += bases[i] != start
+        if bases[i] != start:
+            gaps.append((start, bases[i]))
         start = ends[i]
-    return gaps + (end is not None and start != end)
+    return gaps if end is None or start == end else [*gaps, (start, end)]
 
 
 # --- writing it --------------------------------------------------------------------------------------------
@@ -182,10 +195,11 @@ class _Tables:
     """Puts batches and all that follows from them."""
 
     def __init__(self, plan: _Plan, place: Place) -> None:
-        self._has_gaps = plan.has_gaps
+        self._has_gaps = plan.found.is_compacted or bool(plan.gaps)
         # Clean to 0: it says nothing of the segments before it either, which may be dirty still. The next compaction finds out.
         self._compacted = Compacted(place.end if place.end is not None else plan.log_end, clean_to=0)
         self._producers = ProducerReplay(plan.rows)
+        self._last_rows = plan.last_rows
         self._times = TimeIndex()
 
     def put(self, batches: list[tuple[Header, bytes]], txn: Any, tables: Mapping[bytes, Any]) -> None:
@@ -206,7 +220,12 @@ class _Tables:
 
     def put_last(self, txn: Any, tables: Mapping[bytes, Any]) -> None:
         """What is known when all batches are there."""
-        for producer_id, row in self._producers.states.items():
+        rows = dict(self._producers.states.items())
+        for producer_id, packed in self._last_rows.items():
+            row = ProducerRow.unpack(packed)
+            if producer_id not in rows or not is_older(row, rows[producer_id]):
+                rows[producer_id] = row
+        for producer_id, row in rows.items():
             txn.put(KEY.pack(producer_id), row.pack(), db=tables[segment.PRODUCERS])
         if self._has_gaps:
             txn.put(segment.META_COMPACTED, self._compacted.pack(), db=tables[segment.META])

@@ -13,6 +13,9 @@ from __future__ import annotations
 import enum
 from typing import Final, NamedTuple
 
+MAX_TOLD: Final = 5
+"""Ranges of lost offsets that are named in one line."""
+
 
 class LastRun(enum.Enum):
     """How the daemon that used the data dir before ended."""
@@ -97,11 +100,17 @@ class Outcome(NamedTuple):
     """The offset after the last of those, ``log_end`` when there are none."""
     backup: str = ""
     """Where the old file is, "" when it is gone."""
+    missing: tuple[tuple[int, int], ...] = ()
+    """Offsets inside that no batch has any more, where compaction did not remove them."""
 
     def __str__(self) -> str:
         text = f"{self.decision.value}: {self.batches} batches, offsets {self.base_offset} to {self.log_end}"
         if self.reason:
             text += f" ({self.reason})"
+        if self.missing:
+            some = ", ".join(f"{first} to {end}" for first, end in self.missing[:MAX_TOLD])
+            more = f" and {len(self.missing) - MAX_TOLD} more ranges" if len(self.missing) > MAX_TOLD else ""
+            text += f"; offsets {some}{more} are lost"
         if self.lost:
             text += f"; {self.lost} batches up to offset {self.lost_end} lie behind a gap and are lost"
         if self.backup:

@@ -126,7 +126,8 @@ class Replay:
                 self._producers.states.packed_row(producer_id),
                 producers.get(KEY.pack(producer_id)),
             )
-            if expected is None or not isinstance(row, bytes) or not _agrees(row, expected):
+            agrees = _is_no_older if self.is_compacted else _agrees
+            if expected is None or not agrees(row, expected):
                 raise DamageError(f"the row of producer {producer_id} does not say what its batches say")
         for last_offset, transaction in self._aborted.items():
             key = KEY.pack(last_offset)
@@ -135,7 +136,7 @@ class Replay:
                 raise DamageError(f"the aborted transaction that ends at {last_offset} is not in its table")
 
 
-def _agrees(row: bytes, expected_row: bytes) -> bool:
+def _agrees(row: Value | None, expected_row: bytes) -> bool:
     """Batches before the segment may not be known any more, nor when the broker heard of the producer."""
     found, expected = parse_row(row), ProducerRow.unpack(expected_row)
     if found is None:
@@ -148,8 +149,32 @@ def _agrees(row: bytes, expected_row: bytes) -> bool:
     )
 
 
-def parse_row(row: bytes) -> ProducerRow | None:
+def _is_no_older(row: Value | None, expected_row: bytes) -> bool:
+    """Of a compacted segment: its batches are what is left of those that the row speaks of, and of a producer that expired
+    before the last of the segments that it was made of there may be no row at all."""
+    if row is None:
+        return True
+    found = parse_row(row)
+    return found is not None and not is_older(found, ProducerRow.unpack(expected_row))
+
+
+def is_older(row: ProducerRow, other: ProducerRow) -> bool:
+    """Whether ``other`` speaks of later batches of the same producer than ``row``."""
+    return (row.epoch, _end_of(row)) < (other.epoch, _end_of(other))
+
+
+def _end_of(row: ProducerRow) -> int:
+    """The offset of the last record that a row speaks of, -1 for none. What compaction left of a batch gives a lower one."""
+    if not row.batches:
+        return -1
+    last = row.batches[-1]
+    return last.base_offset + (last.last_sequence - last.base_sequence) % (1 << 31)
+
+
+def parse_row(row: Value | None) -> ProducerRow | None:
     """A row of the table ``producers``; None when these bytes are none, torn for one."""
+    if not isinstance(row, bytes):
+        return None
     try:
         found = ProducerRow.unpack(row)
     except struct.error:

@@ -33,6 +33,12 @@ from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.supervisor import Supervisor
 
+_TERMS = (
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.max.bytes.per.second",
+)
+
 
 class Cleaning:
     """``settings`` returns the state and configuration of the moment."""
@@ -59,8 +65,12 @@ class Cleaning:
 
     async def run(self) -> None:
         """Keep as many cleaner processes as there should be, until cancelled; all are gone then."""
+        terms = self._terms()
         try:
             while True:
+                if (changed := self._terms()) != terms:
+                    terms = changed
+                    await self._adjust(0)
                 await self._adjust(self._wanted())
                 with contextlib.suppress(TimeoutError):
                     backoff_ms = self._settings().broker_number("log.cleaner.backoff.ms")
@@ -78,6 +88,11 @@ class Cleaning:
         if not settings.broker_value("log.cleaner.enable") or not self._compacted_topics(settings):
             return 0
         return settings.broker_number("log.cleaner.threads")
+
+    def _terms(self) -> tuple[object, ...]:
+        """What a cleaner is told when it begins a pass. Where that changes all are started anew, as Kafka does: a pass under a
+        limit that was too low would go on for days."""
+        return tuple(self._settings().broker_value(key) for key in _TERMS)
 
     async def _adjust(self, wanted: int) -> None:
         while len(self._running) < wanted:

@@ -109,6 +109,8 @@ def test_a_sealed_segment_keeps_what_is_behind_a_damaged_batch_and_readers_pass_
     log.reader.close()
     outcome = rebuild(place_of(path), SegmentDecision.CUT, "a flipped byte", lambda _: None, always_keep=True)
     assert outcome.log_end == log.writer.active_base
+    assert outcome.decision is SegmentDecision.REBUILD, "nothing is cut where others follow"
+    assert outcome.missing == ((3, 4),)
     assert Path(outcome.backup).read_bytes() == bytes(data)
     values = [value[:6] for value in log.values(0)]
     assert values == [b"%06d" % n for n in range(number) if n != 3]

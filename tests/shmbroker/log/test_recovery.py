@@ -48,6 +48,13 @@ def test_every_combination_has_a_decision() -> None:
 
 
 def test_an_outcome_says_what_was_lost_and_where_the_old_file_is() -> None:
+    holes = Outcome(
+        SegmentDecision.REBUILD, "torn", 5, 90, 2, 0, 90, "", tuple((n, n + 3) for n in range(10, 80, 10))
+    )
+    assert str(holes) == (
+        "rebuilt from its batches: 2 batches, offsets 5 to 90 (torn); offsets 10 to 13, 20 to 23, 30 to 33, 40 to 43,"
+        " 50 to 53 and 2 more ranges are lost"
+    )
     outcome = Outcome(SegmentDecision.CUT, "has a hole", 5, 9, 2, 3, 20, "/x.damaged")
     assert str(outcome) == (
         "cut after its last valid batch: 2 batches, offsets 5 to 9 (has a hole); 3 batches up to offset 20 lie behind"

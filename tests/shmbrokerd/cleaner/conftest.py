@@ -13,7 +13,7 @@ from shmbroker.log.reader import LogReader
 from shmbroker.log.swapping import Swap
 from shmbroker.log.writer import PartitionWriter
 from shmbroker.protocol.messages import LogConfig
-from shmbroker.records.builder import Columns, build_batch
+from shmbroker.records.builder import Columns, ProducerStamp, build_batch
 from shmbroker.records.layout import Codec, read_header
 from shmbrokerd.cleaner.cleaning import CleaningPass, Tools, Work
 from shmbrokerd.cleaner.rules import SegmentFacts, look_at
@@ -83,8 +83,8 @@ class CompactedLog:
         **columns: Any,
     ) -> int:
         """One batch; its first offset."""
-        stamp = columns.pop("timestamp", self.now_ms)
-        parts = build_batch(Columns(values, keys, **columns), stamp, codec=codec)
+        stamp, producer = columns.pop("timestamp", self.now_ms), columns.pop("producer", ProducerStamp())
+        parts = build_batch(Columns(values, keys, **columns), stamp, producer, codec)
         data = bytearray(b"".join(parts))
         position = self.writer.stage(data, read_header(data), -1)
         self.writer.commit()

@@ -9,10 +9,13 @@ import pytest
 
 from shmbroker.log import segment
 from shmbroker.log.place import place_of
+from shmbroker.log.producers import ProducerRow
 from shmbroker.log.rebuild import rebuild
 from shmbroker.log.recovery import SegmentDecision
 from shmbroker.log.restore import inspect, restore_log
 from shmbroker.log.scanning import SegmentScan
+from shmbroker.log.segment import KEY
+from shmbroker.records.builder import ProducerStamp
 
 LATER_MS = 10_000
 """Longer than delete.retention.ms."""
@@ -157,3 +160,41 @@ def test_the_cleaner_knows_after_a_power_loss_what_is_clean(log: Any, has_lost_a
     assert left == {b"z": b"2", b"b": b"3", b"c": b"4"} | (
         {} if has_lost_a_batch else {b"a": b"the-one-to-lose"}
     )
+
+
+def test_a_compacted_segment_need_not_say_all_that_its_producers_wrote(log: Any) -> None:
+    """Thinned batches no longer tell the sequences; the rows of producers do, and a repair keeps them."""
+    for sequence in range(0, 40, 4):
+        keys: list[bytes | None] = [b"%d" % (sequence % 3), b"x", b"y", b"z%d" % (sequence % 5)]
+        log.append(keys, [b"%d" % sequence] * 4, producer=ProducerStamp(7, 0, sequence))
+        if sequence == 20:
+            log.append([b"k"], [b"1"], producer=ProducerStamp(8, 2, 0))
+            log.seal()
+    log.seal()
+    log.compact()
+    base = log.bases()[0]
+    for _ in range(2):
+        assert inspect(place_of(path_of(log, base)), lambda _: None).damage == ""
+        with SegmentScan(path_of(log, base)) as scan:
+            rows = {
+                KEY.unpack(key)[0]: ProducerRow.unpack(row)
+                for key, row in scan.rows(segment.PRODUCERS).items()
+            }
+        assert {number: row.last_sequence for number, row in rows.items()} == {7: 39, 8: 0}
+        repair(log, base)
+
+
+def test_a_row_that_is_older_than_a_batch_of_a_compacted_segment_is_damage(log: Any) -> None:
+    for sequence in range(3):
+        log.append([b"a%d" % sequence, b"b"], [b"1", b"2"], producer=ProducerStamp(7, 0, 2 * sequence))
+    log.seal()
+    log.compact()
+    log.writer.close()
+    path = path_of(log, log.bases()[0])
+    with SegmentScan(path) as scan:
+        row = scan.rows(segment.PRODUCERS)[KEY.pack(7)]
+    older = ProducerRow.unpack(row)
+    older.batches.pop()
+    path.write_bytes(path.read_bytes().replace(row, older.pack().ljust(len(row), b"\0")))
+    assert "producer 7" in inspect(place_of(path), lambda _: None).damage
+    log.reopen()

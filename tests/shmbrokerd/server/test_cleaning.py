@@ -209,3 +209,36 @@ def test_cleaners_are_started_and_stopped_as_soon_as_settings_say_so(
         assert running == set()
 
     asyncio.run(scenario())
+
+
+def test_a_pass_under_limits_that_were_changed_is_begun_anew(
+    compacted: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    async def run_cleaner(number: int) -> None:
+        events.append("begun")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("ended")
+
+    monkeypatch.setattr(compacted.cleaning, "_run_cleaner", run_cleaner)
+
+    async def after(key: str, value: str, expected: list[str]) -> None:
+        compacted.configure(key, value, BROKER, "0")
+        compacted.cleaning.settings_changed()
+        async with asyncio.timeout(30):
+            while events != expected or compacted.cleaning._changed.is_set():
+                await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        task = asyncio.create_task(compacted.cleaning.run())
+        await after("log.cleaner.io.max.bytes.per.second", "1024", ["begun"])
+        await after("log.retention.ms", "1024", ["begun"])
+        await after("log.cleaner.io.max.bytes.per.second", "9999999", ["begun", "ended", "begun"])
+        await after("log.cleaner.dedupe.buffer.size", "2000000", ["begun", "ended"] * 2 + ["begun"])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
