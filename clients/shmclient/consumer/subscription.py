@@ -26,11 +26,14 @@ def subscription(topics: Any, callbacks: Callbacks) -> Topics:
 
     Raises:
         TypeError: for topics that are no list of text, or a callback that cannot be called.
+        UnicodeEncodeError: for a name that is no text that could be sent.
         KafkaException: _INVALID_ARG for no topic at all, an empty name, a name given twice, or an invalid pattern.
     """
     if not isinstance(topics, list):
         raise TypeError("expected list of topic unicode strings")
     names = [name if isinstance(name, str) else str(name) for name in topics]  # as confluent_kafka does
+    for name in names:
+        name.encode()
     for name, callback in callbacks._asdict().items():
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} expects a callable")

@@ -58,3 +58,9 @@ def test_callbacks_can_be_called() -> None:
     for name in Callbacks._fields:
         with pytest.raises(TypeError, match=f"{name} expects a callable"):
             subscription(["a"], Callbacks(**{name: 5}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["\udc80", "^\udc80"], ids=["name", "pattern"])
+def test_what_cannot_be_sent_is_refused_at_once(name: str) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        subscription([name], NONE)
