@@ -196,8 +196,12 @@ class Offsets:
             try:
                 request = self._request(commit.offsets, commit.identity)
                 self._connection.post(request, partial(self._note_answer, commit))
-            except KafkaException:
-                return
+            except KafkaException as error:
+                cause = error.args[0]
+                if cause.code() == KafkaError._TRANSPORT:
+                    return
+                self._finish(commit, cause)  # too large: it never leaves, and must not hold up the others
+                continue
             commit.is_posted = True
             self._posted += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -50,8 +51,8 @@ def _problem(names: list[str], patterns: list[str]) -> str:
         return "no topic is named; unsubscribe() ends a subscription"
     if not all(names):
         return "the name of a topic is empty"
-    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
-    if twice is not None:
+    if len(set(names)) < len(names):
+        (twice, _), *_ = Counter(names).most_common(1)
         return f"'{twice[:250]}' is named twice"
     return next(filter(None, map(_pattern_problem, patterns)), "")
 
