@@ -136,6 +136,31 @@ def test_unsubscribing_commits_what_was_read(broker: Broker, topic: str) -> None
     eventually(lambda: committed(broker, group, topic) == [3, 3])
 
 
+def test_commits_after_unsubscribing(broker: Broker, topic: str) -> None:
+    group = unique("group")
+    consumer = member(broker, [topic], group=group)
+    wait_owned([consumer], 2)
+    consumer.unsubscribe()
+    poll_until([consumer], lambda: not consumer.assignment())
+    offsets = [broker.api.TopicPartition(topic, 0, 2)]
+    if broker.differs("commit-after-unsubscribe"):
+        consumer.commit(offsets=offsets, asynchronous=False)
+        assert committed(broker, group, topic) == [2, -1]
+        wait_owned([member(broker, [topic], group=group)], 2)
+        eventually(lambda: is_refused(consumer, offsets))
+    else:
+        with broker.refuses("UNKNOWN_MEMBER_ID"):
+            consumer.commit(offsets=offsets, asynchronous=False)
+
+
+def is_refused(consumer: Any, offsets: list[Any]) -> bool:
+    try:
+        consumer.commit(offsets=offsets, asynchronous=False)
+    except Exception as error:
+        return bool(error.args[0].name() == "UNKNOWN_MEMBER_ID")
+    return False
+
+
 def test_without_automatic_commits_closing_commits_nothing(broker: Broker, topic: str) -> None:
     group = unique("group")
     consumer = member(broker, [topic], group=group)

@@ -290,6 +290,8 @@ def test_a_member_that_does_not_poll_loses_its_partitions_and_may_come_back(
     if protocol != "consumer":  # there librdkafka commits like one that is in no group
         with broker.refuses("UNKNOWN_MEMBER_ID"):
             consumer.commit(offsets=[broker.api.TopicPartition(topic, 0, 1)], asynchronous=False)
+    with broker.refuses("_ASSIGNMENT_LOST"):
+        consumer.commit(asynchronous=False)
     messages = poll_until([consumer], lambda: "on_lost" in listener.names())
     broker.is_error(messages[0].error(), "_MAX_POLL_EXCEEDED")
     assert listener.heard[-1] == ("on_lost", all_of(topic))

@@ -20,6 +20,9 @@ _FRAMING_BYTES = 512
 _TRANSACTION_SLACK_MS = 100
 _MIN_REQUEST_TIMEOUT_MS = 900
 
+_SENT = ("client.id", "group.id", "group.instance.id", "group.remote.assignor", "transactional.id")
+"""What the daemon is told as text."""
+
 # Settings that an idempotent producer cannot keep: key, whether the value breaks it, what it must be.
 _IDEMPOTENCE_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("acks", lambda acks: acks != -1, "`acks` must be set to `all`"),
@@ -73,7 +76,16 @@ def complete(draft: Draft) -> None:
         _complete_consumer(draft)
     if draft.number("reconnect.backoff.max.ms") < draft.number("reconnect.backoff.ms"):
         draft.fail("`reconnect.backoff.max.ms` must be >= `reconnect.backoff.ms`")
+    _check_texts(draft)
     _warn(draft)
+
+
+def _check_texts(draft: Draft) -> None:
+    for name in _SENT:
+        try:
+            str(draft.value(name)).encode()
+        except UnicodeEncodeError as error:
+            draft.fail(f"`{name}` cannot be written in UTF-8: {error.reason}")
 
 
 def _complete_producer(draft: Draft) -> None:

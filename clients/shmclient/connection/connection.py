@@ -157,7 +157,8 @@ class Connection:
         lock held; a refusal, or the loss of the connection (_TRANSPORT), as a KafkaError. Replies keep the order of requests.
 
         Raises:
-            KafkaException: _TRANSPORT when there is no daemon, or it takes no more requests. ``on_reply`` is not called then.
+            KafkaException: _TRANSPORT when there is no daemon, or it takes no more requests; INVALID_REQUEST for one that
+                is too large. ``on_reply`` is not called then.
         """
         with self._lock:
             deadline = time.monotonic()
@@ -182,8 +183,12 @@ class Connection:
         return True
 
     def _send(self, channel: Channel[Request, Response], body: RequestBody, deadline: float) -> int:
+        """Raises: KafkaException INVALID_REQUEST for one that does not fit a frame, else as :meth:`Channel.send`."""
         correlation_id = next(self._correlation_ids)
-        channel.send(Request(correlation_id, body), timeout_s=max(0.0, deadline - time.monotonic()))
+        try:
+            channel.send(Request(correlation_id, body), timeout_s=max(0.0, deadline - time.monotonic()))
+        except BrokerError as error:
+            raise KafkaException(from_broker_error(error)) from None
         return correlation_id
 
     def _receive(

@@ -13,8 +13,15 @@ _LOGICAL = frozenset({OFFSET_BEGINNING, OFFSET_END, OFFSET_STORED, OFFSET_INVALI
 
 
 def topic_partition(given: Any) -> TopicPartition:
+    """
+    Raises:
+        UnicodeEncodeError: for a topic, or metadata, that cannot be sent; sooner than in some later poll().
+    """
     if not isinstance(given, TopicPartition):
         raise TypeError(f"expected shmclient.TopicPartition, not {type(given).__name__}")
+    given.topic.encode()
+    if given.metadata:
+        given.metadata.encode()
     return given
 
 

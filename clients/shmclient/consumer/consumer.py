@@ -215,8 +215,8 @@ class Consumer(Reader):
         Returns None when ``asynchronous`` (``on_commit`` hears of it from poll()), else the committed offsets.
 
         Raises:
-            KafkaException: _NO_OFFSET when there is nothing to commit, the daemon's refusal (both only when not asynchronous);
-                _INVALID_ARG for a message that is an event.
+            KafkaException: _NO_OFFSET when there is nothing to commit, _ASSIGNMENT_LOST without arguments after the member was
+                fenced, the daemon's refusal (all only when not asynchronous); _INVALID_ARG for a message that is an event.
             ValueError: for both a message and offsets.
         """
         self._check_usable()
@@ -225,6 +225,9 @@ class Consumer(Reader):
         wanted = arguments.offsets_given(message, offsets, "commit offsets for")
         partitions = list(self._fetcher.partitions.values())
         if wanted is None:
+            if self._group.has_heard_of_loss():
+                self._offsets.refuse_lost(asynchronous=asynchronous)
+                return None
             wanted = self._offsets.uncommitted(partitions)
         if asynchronous:
             self._offsets.commit_later(wanted, partitions)

@@ -134,8 +134,10 @@ class Conversation:
             return False  # a new connection would be that of a stranger
         try:
             self._link.connection.post(request, on_reply)
-        except KafkaException:
-            return False
+        except KafkaException as error:
+            if _is_outage(error.args[0]):
+                return False
+            on_reply(error.args[0])  # too large to be sent: that is its answer
         return True
 
     # --- what the daemon says ------------------------------------------------------------------------------

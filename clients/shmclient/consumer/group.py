@@ -89,6 +89,12 @@ class Group:
         """Whether others may own what is assigned: there is nothing to commit for it."""
         return self._machine.phase is Phase.LOST
 
+    def has_heard_of_loss(self) -> bool:
+        """As :meth:`has_lost_all`, also when the daemon said so and the application has not polled since."""
+        if self.is_active:
+            self._talk.look()
+        return self.has_lost_all() or any(isinstance(event, steps.Fenced) for event in self.inbox)
+
     def check_alive(self, purpose: str) -> None:
         """Raises: KafkaException _FATAL after a fatal error."""
         if self._machine.has_failed:

@@ -127,6 +127,18 @@ class Offsets:
         _note_committed(partitions, real)
         return results
 
+    def refuse_lost(self, *, asynchronous: bool) -> None:
+        """What is assigned may be others' by now, so how far the application got in it is nothing to commit.
+
+        Raises:
+            KafkaException: _ASSIGNMENT_LOST, or ``on_commit`` hears of it.
+        """
+        error = KafkaError(KafkaError._ASSIGNMENT_LOST)
+        if not asynchronous:
+            raise _commit_failed(error)
+        if self._config.on_commit is not None:
+            self.events.append((self._config.on_commit, (error, [])))
+
     def settle(self, deadline: Deadline) -> None:
         """Let commits that were made earlier reach the daemon, or give them up: they must not undo one made later."""
         while self._pending:
@@ -184,8 +196,12 @@ class Offsets:
             try:
                 request = self._request(commit.offsets, commit.identity)
                 self._connection.post(request, partial(self._note_answer, commit))
-            except KafkaException:
-                return
+            except KafkaException as error:
+                cause = error.args[0]
+                if cause.code() == KafkaError._TRANSPORT:
+                    return
+                self._finish(commit, cause)  # too large: it never leaves, and must not hold up the others
+                continue
             commit.is_posted = True
             self._posted += 1
 

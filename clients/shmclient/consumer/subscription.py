@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,11 +27,14 @@ def subscription(topics: Any, callbacks: Callbacks) -> Topics:
 
     Raises:
         TypeError: for topics that are no list of text, or a callback that cannot be called.
+        UnicodeEncodeError: for a name that is no text that could be sent.
         KafkaException: _INVALID_ARG for no topic at all, an empty name, a name given twice, or an invalid pattern.
     """
     if not isinstance(topics, list):
         raise TypeError("expected list of topic unicode strings")
     names = [name if isinstance(name, str) else str(name) for name in topics]  # as confluent_kafka does
+    for name in names:
+        name.encode()
     for name, callback in callbacks._asdict().items():
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} expects a callable")
@@ -47,8 +51,8 @@ def _problem(names: list[str], patterns: list[str]) -> str:
         return "no topic is named; unsubscribe() ends a subscription"
     if not all(names):
         return "the name of a topic is empty"
-    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
-    if twice is not None:
+    if len(set(names)) < len(names):
+        (twice, _), *_ = Counter(names).most_common(1)
         return f"'{twice[:250]}' is named twice"
     return next(filter(None, map(_pattern_problem, patterns)), "")
 

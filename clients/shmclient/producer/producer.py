@@ -357,6 +357,7 @@ class Producer(TransactionCalls):
         if queue is None:
             if not isinstance(name, str):
                 raise TypeError(f"argument 1 must be str, not {type(name).__name__}")
+            name.encode()  # raises what confluent_kafka raises; nobody could be asked for such a topic
             if len(name) > MAX_TOPIC_NAME_LENGTH:
                 raise _unable(
                     KafkaError._INVALID_ARG, "Local: Invalid argument or configuration (topic name too long)"

@@ -61,6 +61,9 @@ def test_values_that_exclude_each_other_stop_a_producer(given: dict[str, Any], b
             "`receive.message.max.bytes` must be >= `fetch.max.bytes` + 512",
         ),
         ({"reconnect.backoff.ms": 20000}, "`reconnect.backoff.max.ms`"),
+        ({"group.id": "\udc80"}, "`group.id` cannot be written in UTF-8"),
+        ({"group.instance.id": "\udc80"}, "`group.instance.id` cannot be written in UTF-8"),
+        ({"client.id": "\udc80"}, "`client.id` cannot be written in UTF-8"),
     ],
 )
 def test_values_that_exclude_each_other_stop_a_consumer(given: dict[str, Any], because: str) -> None:

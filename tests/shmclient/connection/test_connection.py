@@ -214,6 +214,23 @@ def test_a_request_hands_over_what_was_posted_before_it(connection: Connection) 
     assert isinstance(answers[0], m.DescribeClusterReply)
 
 
+def test_a_request_that_does_not_fit_a_frame_is_refused_and_the_connection_stays(
+    connection: Connection,
+) -> None:
+    create_topic(connection, "before")
+    generation, answers = connection.generation, list[object]()
+    large = m.FetchOffsets("g" * (17 << 20), None)
+    for ask in (
+        lambda: connection.request(large, m.FetchOffsetsReply, TIMEOUT_S),
+        lambda: connection.post(large, answers.append),
+    ):
+        with pytest.raises(KafkaException) as caught:
+            ask()
+        assert caught.value.args[0].code() == KafkaError.INVALID_REQUEST
+    create_topic(connection, "after")
+    assert (connection.generation, answers) == (generation, [])
+
+
 def test_a_lost_connection_answers_what_was_posted(broker: EmbeddedBroker, connection: Connection) -> None:
     create_topic(connection, "before")
     answers: list[object] = []

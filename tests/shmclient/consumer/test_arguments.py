@@ -24,6 +24,14 @@ def test_a_partition_is_a_topic_partition(wrong: Any) -> None:
         topic_partitions([TP, wrong])
 
 
+@pytest.mark.parametrize(
+    "wrong", [TopicPartition("\udc80"), TopicPartition("t", 0, 1, "\udc80")], ids=["topic", "metadata"]
+)
+def test_what_cannot_be_sent_is_refused_at_once(wrong: TopicPartition) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        topic_partitions([TP, wrong])
+
+
 @pytest.mark.parametrize("wrong", [None, TP, (TP,), {TP}], ids=["none", "one", "tuple", "set"])
 def test_partitions_are_a_list(wrong: Any) -> None:
     with pytest.raises(TypeError, match="requires list of TopicPartition"):

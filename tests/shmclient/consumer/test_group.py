@@ -92,6 +92,31 @@ def read(consumer: Consumer, count: int) -> list[Any]:
     return messages
 
 
+# --- what is too large -------------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_a_request_is_told_and_holds_nothing_up(join: Callable[..., Consumer]) -> None:
+    told: list[tuple[Any, list[TopicPartition]]] = []
+    consumer = join(config={"on_commit": lambda *args: told.append(args), "enable.auto.commit": False})
+    poll_until(has(4, consumer), consumer)
+    consumer.commit(offsets=[TopicPartition(TOPIC, 0, 1, "x" * (17 << 20))])
+    consumer.commit(offsets=[TopicPartition(TOPIC, 0, 2)])
+    poll_until(lambda: len(told) == 2, consumer)
+    assert told[0][0].code() == KafkaError.INVALID_REQUEST
+    assert told[1][0] is None
+    consumer.subscribe([f"{number}-{'t' * 240}" for number in range(70_000)])
+    codes: list[int] = []
+
+    def is_refused() -> bool:
+        messages = consumer.consume(100, 0.01)
+        codes.extend(message.error().code() for message in messages if message.error() is not None)
+        return KafkaError.INVALID_REQUEST in codes
+
+    poll_until(is_refused)
+    consumer.subscribe([TOPIC])
+    poll_until(has(4, consumer), consumer)
+
+
 # --- outages -----------------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,11 @@ def test_what_makes_no_sense_is_refused_and_named(wrong: list[str], problem: str
     assert problem in error.str()
 
 
+def test_many_topics_take_no_time_to_check() -> None:
+    names = [str(number) for number in range(100_000)]
+    assert len(subscription(names, NONE).names) == 100_000
+
+
 @pytest.mark.parametrize("pattern", ["^(?i)orders", r"^a\z", "^(?<name>a)", r"^\x{61}"])
 def test_whatever_the_daemon_takes_is_taken(pattern: str) -> None:
     assert subscription([pattern], NONE) == ((), pattern)
@@ -58,3 +63,9 @@ def test_callbacks_can_be_called() -> None:
     for name in Callbacks._fields:
         with pytest.raises(TypeError, match=f"{name} expects a callable"):
             subscription(["a"], Callbacks(**{name: 5}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["\udc80", "^\udc80"], ids=["name", "pattern"])
+def test_what_cannot_be_sent_is_refused_at_once(name: str) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        subscription([name], NONE)

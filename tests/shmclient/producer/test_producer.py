@@ -187,6 +187,17 @@ def test_a_topic_that_was_refused_can_be_used_once_it_is_there(shared_broker: Em
     assert reports.codes == [KafkaError.UNKNOWN_TOPIC_OR_PART, None]
 
 
+def test_a_topic_that_cannot_be_written_in_utf_8_is_refused_and_disturbs_no_other(
+    shared_broker: EmbeddedBroker,
+) -> None:
+    with Producer({"bootstrap.servers": shared_broker.bootstrap_servers}) as producer:
+        for produce in (producer.produce, lambda topic: producer.produce_batch(topic, [{"value": "x"}])):
+            with pytest.raises(UnicodeEncodeError):
+                produce("\udc80")
+        producer.produce(TOPIC, "x")
+        assert producer.flush(TIMEOUT_S) == 0
+
+
 def test_records_of_a_topic_nobody_could_describe_yet_weigh_as_well() -> None:
     producer = Producer({"bootstrap.servers": "shm:/nonexistent", "queue.buffering.max.kbytes": 10})
     with pytest.raises(BufferError):
