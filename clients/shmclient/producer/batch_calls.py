@@ -1,0 +1,162 @@
+"""Many records at once into the queue: `Producer.produce_batch`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from shmbroker.records.builder import pack_column
+from shmclient.config.client_config import DeliveryCallback
+from shmclient.deadline import Deadline
+from shmclient.errors import KafkaError, KafkaException
+from shmclient.producer.arguments import check_column_arguments, check_messages, column_sizes
+from shmclient.producer.packed import PACKED_BYTES, check_packed, largest_over, pieces
+from shmclient.producer.queues import UNASSIGNED, Row
+from shmclient.producer.record_calls import RECORD_OVERHEAD_BYTES, RecordCalls, too_large
+
+PACED_BYTES = 4 * 1024 * 1024
+"""Queued bytes from which produce_batch() of a packed column leaves the broker some time: as much as the ring holds. What is
+queued beyond that has left the CPU's caches before anybody reads it."""
+PACE_S = 0.02
+NAP_S = 0.0004
+"""Between two looks at what the broker has taken meanwhile, a fraction of what it has under way: being rung for each batch
+costs both sides more than the clock does."""
+
+
+class BatchCalls(RecordCalls):
+    """The part of `Producer` that takes records in lists and columns."""
+
+    def produce_batch(
+        self,
+        topic: str,
+        messages: list[dict[str, Any]] | None = None,
+        partition: int = -1,
+        on_delivery: DeliveryCallback | None = None,
+        callback: DeliveryCallback | None = None,
+        *,
+        values: Sequence[bytes | None] | bytes | memoryview | None = None,
+        keys: Sequence[bytes | None] | None = None,
+        value_offsets: Any = None,
+    ) -> int:
+        """Queue many records in one call and return how many were queued.
+
+        Args:
+            messages: dicts with ``value``, ``key``, ``partition``, ``timestamp``, ``headers``, ``callback``, as in
+                confluent_kafka; a record that cannot be queued gets its error under ``_error``.
+            partition: for records that name none.
+            values: instead of ``messages``: the values as a column, each bytes or None. The fast way.
+            keys: with ``values``: as many keys.
+            value_offsets: int32 [count + 1], ascending: ``values`` then is one bytes-like object and value i is
+                ``values[value_offsets[i]:value_offsets[i + 1]]``, as in a :class:`ConsumedBatch` or an Arrow array. The
+                fastest way: nothing is done for each record. What is not ``bytes`` is copied once. With megabytes queued the
+                call takes up to 20 ms, in which the broker catches up.
+
+        Raises:
+            BufferError: the queue has no room for the column; none of it was queued.
+            KafkaException: MSG_SIZE_TOO_LARGE for a value of the column over ``message.max.bytes``.
+            TypeError, ValueError: for columns of another type or of different lengths, or beside ``messages``.
+        """
+        chosen = on_delivery if callback is None else callback
+        check_column_arguments(messages, values, keys, value_offsets)
+        if value_offsets is not None:
+            return self._produce_packed(topic, values, value_offsets, keys, partition, chosen)
+        if values is not None:
+            return self._produce_column(topic, values, keys, partition, chosen)
+        queued = 0
+        for message in check_messages(messages):
+            own = message.get("callback")
+            try:
+                # This class's own: a subclass may take its arguments in another order, or serialize them.
+                RecordCalls.produce(
+                    self,
+                    topic,
+                    message.get("value"),
+                    message.get("key"),
+                    message.get("partition", partition),
+                    chosen if own is None else own,
+                    timestamp=message.get("timestamp", 0),
+                    headers=message.get("headers"),
+                )
+                queued += 1
+            except KafkaException as error:
+                message["_error"] = error.args[0]
+            except BufferError:
+                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
+        return queued
+
+    def _produce_column(
+        self,
+        topic: str,
+        values: Any,
+        keys: Sequence[bytes | None] | None,
+        partition: int,
+        callback: DeliveryCallback | None,
+    ) -> int:
+        self._check_open()
+        sizes = column_sizes(values, keys)
+        self._check_transaction()
+        queue = self._topic(topic)
+        self._check_destination(queue, partition)
+        if not sizes:
+            return 0
+        largest = max(sizes)
+        if largest + RECORD_OVERHEAD_BYTES > self._config.message_max_bytes:
+            raise too_large(largest, topic, self._config.message_max_bytes)
+        self._make_room(len(sizes), sum(sizes))
+        has_null = 0 in sizes and None in values
+        rows: Iterable[Row] = values
+        if keys is not None or partition != UNASSIGNED or callback is not None or has_null:
+            column = keys if keys is not None else [None] * len(values)
+            rows = [
+                (value, key, partition, 0, None, callback) for value, key in zip(values, column, strict=True)
+            ]
+        queue.rows.extend(rows)
+        self._pump(queue)
+        return len(sizes)
+
+    def _produce_packed(
+        self,
+        topic: str,
+        values: Any,
+        value_offsets: Any,
+        keys: Sequence[bytes | None] | None,
+        partition: int,
+        callback: DeliveryCallback | None,
+    ) -> int:
+        self._check_open()
+        data, offsets = check_packed(values, value_offsets)
+        self._check_transaction()
+        queue = self._topic(topic)
+        if keys is not None or callback is not None or not queue.partitions:
+            # Somebody wants to know of each record, or nobody knows the partitions yet: the way of the records.
+            cut = [bytes(data[a:b]) for a, b in pairwise(offsets)]
+            return self._produce_column(topic, cut, keys, partition, callback)
+        self._check_destination(queue, partition)
+        config, sender = self._config, self._sender
+        if largest := largest_over(offsets, config.message_max_bytes - RECORD_OVERHEAD_BYTES):
+            raise too_large(largest, topic, config.message_max_bytes)
+        count = len(offsets) - 1
+        self._make_room(count, offsets[-1] - offsets[0])
+        with sender.lock:
+            for start, stop in pieces(
+                offsets, min(config.batch_size, PACKED_BYTES), config.batch_num_messages
+            ):
+                sender.deal_packed(queue, pack_column(offsets, data, start, stop), partition)
+        self._pump(queue)
+        if sender.backlog.weight > PACED_BYTES:
+            self._let_broker_catch_up()
+        return count
+
+    def _let_broker_catch_up(self) -> None:
+        """Wait a little while more is queued than passes from process to process in the CPU's caches."""
+        sender, deadline = self._sender, Deadline(PACE_S)
+        with sender.lock:
+            while sender.attachment is not None and sender.backlog.weight > PACED_BYTES:
+                remaining_s = deadline.remaining_s()
+                if not remaining_s:
+                    return
+                with sender.lock.given_up:
+                    time.sleep(min(NAP_S, remaining_s))
+                sender.pump()
