@@ -49,9 +49,9 @@ class LagReporter:
 
     def _from_daemon(self) -> list[Report]:
         if not self._groups or not self._with_partitions:
-            return [_report(lag) for lag in self._ask(self._groups or None)]
+            return [report_of(lag) for lag in self._ask(self._groups or None)]
         # One by one: a thousand partitions of a hundred groups do not fit one answer.
-        return [_report(lag) for group in self._groups for lag in self._ask([group])]
+        return [report_of(lag) for group in self._groups for lag in self._ask([group])]
 
     def _ask(self, groups: list[str] | None) -> list[GroupLag]:
         from shmbroker.errors import ErrorCode
@@ -103,7 +103,7 @@ class LagReporter:
         }
 
 
-def _report(lag: GroupLag) -> Report:
+def report_of(lag: GroupLag) -> Report:
     is_judged = lag.status.name != "NOTFOUND"
     return {
         "group": lag.group,

@@ -72,8 +72,11 @@ class LagCollector(Collector):
             name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in GAUGES.items()
         }
         for summary in self._source.summaries():
-            if summary.status is not LagStatus.NOTFOUND:
-                self._add_group(gauges, self._source.group(summary.group))
+            if summary.status is LagStatus.NOTFOUND:
+                continue
+            lag = self._source.group(summary.group)
+            if lag.status is not LagStatus.NOTFOUND:  # it may have gone meanwhile
+                self._add_group(gauges, lag)
         for topic in self._source.topics():
             self._add_topic(gauges, topic)
         self._add_daemon(gauges)

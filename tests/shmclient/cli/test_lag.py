@@ -5,9 +5,13 @@ import select
 import signal
 
 import pytest
+from msgspec import structs
 
+from shmbroker.errors import ErrorCode
+from shmbroker.protocol.messages import GroupLag, LagStatus
 from shmclient import Consumer
 from shmclient.cli.lag import PARTITION_COLUMNS, tables
+from shmclient.cli.lag_report import report_of
 
 
 @pytest.fixture
@@ -83,6 +87,16 @@ def test_watching_goes_on_until_it_is_interrupted(spawn, group):
         assert report["lag"] == 3
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
+
+
+def test_a_group_that_is_not_watched_has_exact_lag_and_says_why_it_has_no_status():
+    lag = GroupLag(
+        "g", ErrorCode.NO_ERROR, "", LagStatus.NOTFOUND, 0.0, 7, 1500, 1, [], [], committed_count=1
+    )
+    report = report_of(lag)
+    assert (report["status"], report["lag"], report["lag_ms"]) == (None, 7, 1500)
+    assert "lag.group.denylist" in report["remark"]
+    assert report_of(structs.replace(lag, status=LagStatus.WARN))["remark"] == ""
 
 
 def test_what_nobody_knows_is_left_open():
