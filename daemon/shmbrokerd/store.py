@@ -16,7 +16,7 @@ import msgspec
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.pages import DamageError
-from shmbroker.log.reservation import reserve_lock_file
+from shmbroker.log.reservation import little_room, reserve_lock_file
 from shmbroker.log.verification import check_whole
 from shmbrokerd.metadata.records import TABLE_OF, TABLES, AnyRow, Put, Record
 
@@ -109,7 +109,8 @@ class MetadataStore:
         )
 
     def _storage_error(self, verb: str, error: Exception) -> BrokerError:
-        hint = "; raise metadata.max.bytes" if isinstance(error, lmdb.MapFullError) else ""
+        is_map_full = isinstance(error, lmdb.MapFullError)
+        hint = "; raise metadata.max.bytes" if is_map_full else little_room(self._path)
         return BrokerError(
             ErrorCode.KAFKA_STORAGE_ERROR, f"cannot {verb} the metadata store {self._path}: {error}{hint}"
         )

@@ -7,7 +7,6 @@ What is appended is the business of ``writer``, which is built on this. One thre
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import struct
 import threading
@@ -21,6 +20,7 @@ from shmbroker.log import segment
 from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, create_segment
 from shmbroker.log.pages import DamageError
 from shmbroker.log.producers import MAX_PRODUCERS, ProducerStates
+from shmbroker.log.reservation import little_room
 from shmbroker.log.rolling import NEVER, RollRule
 from shmbroker.log.sealed import SealedSegments
 from shmbroker.log.segment import KEY, storage_error
@@ -29,8 +29,6 @@ from shmbroker.log.time_index import NO_TIMESTAMP, TimeIndex
 from shmbroker.log.times import TIME_RESCAN_BYTES, timestamp_of
 from shmbroker.records.layout import HEADER, Header
 
-LITTLE_ROOM_BYTES = 1024 * 1024
-"""A failure on a file system with less room than this is told together with the room."""
 PRODUCER_EXPIRATION_MS = 86_400_000
 """Default of ``producer.id.expiration.ms``."""
 
@@ -202,13 +200,7 @@ class PartitionLog:
         return self._first_time
 
     def _failure(self, what: str, error: Exception) -> BrokerError:
-        text = str(error)
-        with contextlib.suppress(OSError):
-            room = os.statvfs(self.folder)
-            if room.f_bavail * room.f_frsize < LITTLE_ROOM_BYTES:
-                # LMDB tells of a write that stopped half-way as an I/O error.
-                text += f" (the file system has {room.f_bavail * room.f_frsize} bytes left)"
-        return storage_error(self._path(self.active_base), what, text)
+        return storage_error(self._path(self.active_base), what, f"{error}{little_room(self.folder)}")
 
     def _recover(self) -> None:
         """LMDB may refuse an environment for good after a failure, and the producers' state is ahead: begin anew."""

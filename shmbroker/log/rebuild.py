@@ -28,6 +28,7 @@ from shmbroker.log.recovery import Outcome, SegmentDecision
 from shmbroker.log.replay import ProducerReplay, is_older, rows_before
 from shmbroker.log.salvage import Salvage, salvage
 from shmbroker.log.segment import KEY
+from shmbroker.log.swapping import sync_folder
 from shmbroker.log.time_index import TimeIndex
 from shmbroker.records.layout import Header, read_header
 
@@ -242,11 +243,3 @@ def _keep(path: Path) -> Path:
             os.link(path, backup)
             return backup
     raise FileExistsError(f"{path} has {MAX_BACKUPS} backups: remove some ({path}{BACKUP_SUFFIX}.*)")
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

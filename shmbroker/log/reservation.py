@@ -1,4 +1,4 @@
-"""Room on the disk for LMDB's lock file, before LMDB makes it.
+"""Room on the disk: for LMDB's lock file before LMDB makes it, and in what is told of failures.
 
 LMDB gives the file its size without blocks behind it and writes it through a map: on a full disk that is a SIGBUS, which ends
 the process and whatever else it was doing. Reserved before, it is an error to whoever wanted the environment.
@@ -6,6 +6,7 @@ the process and whatever else it was doing. Reserved before, it is an error to w
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from shmbroker.log.lock_file import FIRST_SLOT_AT, SLOT_BYTES
 
 LMDB_MAX_READERS: Final = 126
 """LMDB's default: with so many slots the file has two pages."""
+LITTLE_ROOM_BYTES: Final = 1024 * 1024
+"""A failure on a file system with less room than this is told together with the room."""
 
 
 def reserve_lock_file(path: Path, max_readers: int = LMDB_MAX_READERS) -> None:
@@ -28,3 +31,13 @@ def reserve_lock_file(path: Path, max_readers: int = LMDB_MAX_READERS) -> None:
         os.posix_fallocate(fd, 0, FIRST_SLOT_AT + max_readers * SLOT_BYTES)
     finally:
         os.close(fd)
+
+
+def little_room(path: Path) -> str:
+    """What to add to the text of a failure at ``path``, "" where there is room: LMDB tells of a write that stopped half-way as
+    an I/O error."""
+    with contextlib.suppress(OSError):
+        room = os.statvfs(path)
+        if room.f_bavail * room.f_frsize < LITTLE_ROOM_BYTES:
+            return f" (the file system has {room.f_bavail * room.f_frsize} bytes left)"
+    return ""

@@ -11,8 +11,9 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from shmbroker.log import reservation
 from shmbroker.log.lock_file import reader_pids
-from shmbroker.log.reservation import reserve_lock_file
+from shmbroker.log.reservation import little_room, reserve_lock_file
 
 
 @pytest.mark.parametrize("readers", [16, 126])
@@ -49,3 +50,19 @@ def test_without_room_it_is_an_error(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert refused.value.errno == errno.EFBIG
+
+
+def test_failures_say_how_much_room_there_is_where_it_is_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: figures)
+    free = figures.f_bavail * figures.f_frsize
+    monkeypatch.setattr(reservation, "LITTLE_ROOM_BYTES", free)
+    assert little_room(tmp_path) == ""
+    monkeypatch.setattr(reservation, "LITTLE_ROOM_BYTES", free + 1)
+    assert little_room(tmp_path) == f" (the file system has {free} bytes left)"
+
+
+def test_a_file_system_that_does_not_tell_adds_nothing(tmp_path: Path) -> None:
+    assert little_room(tmp_path / "none") == ""
