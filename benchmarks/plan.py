@@ -50,6 +50,8 @@ class Case:
     work: Workload
     least_records: int = 0
     """However fast the machine is."""
+    most_repetitions: int = 5
+    """However long the effort: what repeats within a run needs fewer of them."""
 
     @property
     def key(self) -> str:
@@ -228,6 +230,7 @@ def _rebalance(backends: Sequence[Backend], counts: Sequence[tuple[int, int]]) -
             Kind.REBALANCE,
             backend,
             Workload(record_bytes=100, partitions=partitions, consumers=members),
+            most_repetitions=2,
         )
         for backend in backends
         if backend.name == SCALED

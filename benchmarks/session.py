@@ -67,8 +67,9 @@ def run_session(
         work = {id(result): _sized(result, effort, base, progress) for result in results}
         for repetition in range(effort.repetitions):
             for result in results:
-                if result.failure is None:
-                    progress(f"{result.case.key}, run {repetition + 1} of {effort.repetitions}")
+                most = min(effort.repetitions, result.case.most_repetitions)
+                if result.failure is None and repetition < most:
+                    progress(f"{result.case.key}, run {repetition + 1} of {most}")
                     _add_sample(result, work[id(result)], base)
         yield results
 
