@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
+# Tests and benchmarks start programs by the thousand: none of them should compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-eos test test-fast chaos check lint format bench kafka conformance clean
 
