@@ -137,7 +137,8 @@ _OWN = [
         "producer.id.expiration.ms",
         _INT,
         86_400_000,
-        "A partition forgets a producer that wrote nothing for so long and has no transaction open there.",
+        "A partition forgets a producer that wrote nothing for so long and has no transaction open there. Looked at every 10"
+        " minutes, as in Kafka, and with each new segment.",
         unit="ms",
         minimum=1,
         maximum=INT_MAX,

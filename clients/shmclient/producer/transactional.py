@@ -80,23 +80,28 @@ class TransactionCalls:
             machine.raise_fault()
 
     def commit_transaction(self, timeout: float = -1) -> None:
-        """Send what is queued, then make all of the transaction visible at once. Serves delivery callbacks meanwhile.
+        """Send what is queued, then make all of the transaction visible at once. Serves delivery callbacks meanwhile;
+        what one of them raises is raised when all is done.
 
         After _TIMED_OUT nobody knows whether it was committed, until the call is made again. When records of it were lost the
         error is _INCONSISTENT, and it can only be aborted.
         """
         with self._calling(Call.COMMIT, timeout) as (transactional, deadline):
             transactional.machine.commit()
-            self._flush(transactional, deadline)
+            raised = self._flush(transactional, deadline)
             self._wait_for_end(transactional, deadline)
+        if raised is not None:
+            raise raised
 
     def abort_transaction(self, timeout: float = -1) -> None:
         """Give up what is queued, reported as _PURGE_QUEUE and _PURGE_INFLIGHT, and make all of the transaction void."""
         with self._calling(Call.ABORT, timeout) as (transactional, deadline):
             transactional.machine.abort()
             self._sender.purge(in_queue=True, in_flight=True)
-            self._flush(transactional, deadline)
+            raised = self._flush(transactional, deadline)
             self._wait_for_end(transactional, deadline)
+        if raised is not None:
+            raise raised
 
     def transaction(self, timeout: float = -1) -> AbstractContextManager[None]:
         """A transaction as a ``with`` block: committed at its end, aborted when an exception leaves it, which is then raised.
@@ -136,15 +141,22 @@ class TransactionCalls:
                 transactional.call.leave(is_to_be_resumed=is_to_be_resumed)
                 self._sender.pump()
 
-    def _flush(self, transactional: TransactionalSending, deadline: Deadline) -> None:
-        """Wait for the outcomes of all records; callbacks are served without the lock."""
-        with self._sender.lock.given_up:
-            left = self.flush(deadline.remaining_s())
+    def _flush(self, transactional: TransactionalSending, deadline: Deadline) -> Exception | None:
+        """Wait for the outcomes of all records; callbacks are served without the lock. Returns what the first of them raised
+        that did: the transaction is ended nevertheless, and then it is raised."""
+        raised, left = None, -1
+        while left < 0:
+            try:
+                with self._sender.lock.given_up:
+                    left = self.flush(deadline.remaining_s())
+            except Exception as error:
+                raised = raised or error
         transactional.machine.raise_fault()
         if left:
             text = f"Failed to flush all outstanding messages within the API timeout: {left} message(s) remaining"
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, text, retriable=True))
         transactional.machine.flushed()
+        return raised
 
     def _wait_for_end(self, transactional: TransactionalSending, deadline: Deadline) -> None:
         machine = transactional.machine

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from shmclient import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from shmclient import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from shmclient.admin import AdminClient, NewTopic
 from shmclient.testing import EmbeddedBroker
 
@@ -241,6 +249,30 @@ def test_what_was_under_way_when_it_was_aborted_never_appears(world: World, prod
     with producer.transaction():
         producer.produce(world.topic, b"next", partition=0)
     assert world.read() == [b"next"]
+
+
+@pytest.mark.parametrize("end", ["commit_transaction", "abort_transaction"])
+def test_what_callbacks_raise_is_raised_when_the_transaction_is_ended(world: World, end: str) -> None:
+    calls: list[bytes] = []
+
+    def complain(_error: object, message: Message) -> None:
+        value = message.value()
+        assert isinstance(value, bytes)
+        calls.append(value)
+        raise ValueError(value)
+
+    settings = {"transactional.id": world.topic, "linger.ms": 50_000}
+    with Producer({"bootstrap.servers": world.broker.bootstrap_servers} | settings) as producer:
+        producer.init_transactions(TIMEOUT_S)
+        producer.begin_transaction()
+        for value in (b"a", b"b", b"c"):
+            producer.produce(world.topic, value, partition=0, on_delivery=complain)
+        with pytest.raises(ValueError, match=r"a|b"):  # what is given up is reported in any order
+            getattr(producer, end)(TIMEOUT_S)
+        assert sorted(calls) == [b"a", b"b", b"c"]
+        with pytest.raises(ValueError, match="d"), producer.transaction():
+            producer.produce(world.topic, b"d", partition=0, on_delivery=complain)
+    assert world.read() == ([b"a", b"b", b"c", b"d"] if end == "commit_transaction" else [b"d"])
 
 
 # --- fencing, closing, forking -------------------------------------------------------------------------------
