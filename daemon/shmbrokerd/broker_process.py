@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from shmbrokerd.parent import MAIN_PID_VARIABLE
+
 BATCH_MMAP_THRESHOLD_BYTES = 64 * 1024 * 1024
 """Below this glibc keeps freed batches instead of unmapping each one and faulting its pages in again."""
 
@@ -58,7 +60,7 @@ class BrokerSpawner(NamedTuple):
             **os.environ,
             "MALLOC_MMAP_THRESHOLD_": threshold,
             "MALLOC_TRIM_THRESHOLD_": threshold,
-            "SHMBROKERD_MAIN_PID": str(os.getpid()),
+            MAIN_PID_VARIABLE: str(os.getpid()),
         }
 
 

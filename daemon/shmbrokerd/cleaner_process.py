@@ -19,6 +19,7 @@ from shmbroker.protocol.framing import Codec, FrameDecoder
 from shmbroker.protocol.messages import CleanerAnswer, CleanerQuestion, CleanerRequest, CleanerResponse
 from shmbrokerd.children import Pauses, ended, how_ended, stop
 from shmbrokerd.logs import current_level, log
+from shmbrokerd.parent import MAIN_PID_VARIABLE
 from shmbrokerd.sockets import RECEIVE_BYTES, send_with_fds
 
 STOP_GRACE_S = 0.5
@@ -84,7 +85,7 @@ class CleanerProcess:
             stdin=subprocess.DEVNULL,
             pass_fds=(channel_fd,),
             process_group=0,  # Ctrl-C in a terminal is for the daemon, which then stops it
-            env={**os.environ, "SHMBROKERD_MAIN_PID": str(os.getpid())},
+            env={**os.environ, MAIN_PID_VARIABLE: str(os.getpid())},
         )
 
     async def _serve(self, channel: socket.socket) -> None:

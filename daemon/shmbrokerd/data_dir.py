@@ -20,9 +20,9 @@ from shmbroker.directories import DATA_DIR_FORMAT, DATA_DIR_VERSION, LOCK_NAME, 
 from shmbroker.errors import BrokerError, ErrorCode
 
 METADATA_NAME = "metadata.mdb"
-ORPHAN_WAIT_S = 1.0
-"""A broker whose daemon was killed exits within milliseconds; this is how long a new daemon waits for
-that."""
+ORPHAN_WAIT_S = 10.0
+"""A broker whose daemon was killed exits within milliseconds, or once the disk has done what it was asked for; this is how long
+a new daemon waits for that."""
 
 _SCRATCH_NAME = PROPERTIES_NAME + ".new"
 _HARMLESS = frozenset({LOCK_NAME, _SCRATCH_NAME, "lost+found"})

@@ -29,6 +29,7 @@ from shmbrokerd.children import Pauses, ended, how_ended, stop
 from shmbrokerd.lag.watch import compiled
 from shmbrokerd.logs import current_level, log
 from shmbrokerd.monitor_settings import MonitorSettings, relevant_values
+from shmbrokerd.parent import MAIN_PID_VARIABLE
 from shmbrokerd.runtime_dir import RuntimeDir
 
 BACKLOG = 64
@@ -118,7 +119,7 @@ class MonitorProcess:
             stdin=subprocess.PIPE,
             pass_fds=() if listen_fd < 0 else (listen_fd,),
             process_group=0,  # Ctrl-C in a terminal is for the daemon, which then stops it
-            env={**os.environ, "SHMBROKERD_MAIN_PID": str(os.getpid())},
+            env={**os.environ, MAIN_PID_VARIABLE: str(os.getpid())},
         )
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin as pipe:

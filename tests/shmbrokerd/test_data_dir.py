@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shmbroker.errors import ErrorCode
+from shmbrokerd import data_dir
 from shmbrokerd.data_dir import DataDirError, is_process_alive, new_cluster_id, open_data_dir
 
 
@@ -144,7 +145,8 @@ def test_a_dying_orphan_is_waited_for(tmp_path: Path) -> None:
     assert orphan.wait(30) == 0
 
 
-def test_an_orphan_that_does_not_die_is_named(tmp_path: Path) -> None:
+def test_an_orphan_that_does_not_die_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_dir, "ORPHAN_WAIT_S", 0.5)
     orphan = hold_lock_as_orphan(tmp_path, 60)
     started = time.monotonic()
     assert "broker process of the dead daemon 4194303" in refusal(tmp_path)

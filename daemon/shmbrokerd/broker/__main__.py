@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from shmbrokerd.broker.process import BrokerProcess, die_with_parent, prepare_process
-from shmbrokerd.logs import set_up_logging
+from shmbrokerd.parent import die_with_parent
 
 
 def main() -> int:
+    die_with_parent()
+    # These take long enough for the main process to be killed meanwhile.
+    from shmbrokerd.broker.process import BrokerProcess, prepare_process
+    from shmbrokerd.logs import set_up_logging
+
     parser = argparse.ArgumentParser(prog="shmbrokerd.broker", description=__doc__)
     parser.add_argument("--channel-fd", type=int, required=True, help="socket to the main process")
     parser.add_argument("--doorbell-fd", type=int, required=True, help="eventfd that producers ring")
@@ -17,7 +21,6 @@ def main() -> int:
     parser.add_argument("--counters", required=True, help="path of the counters file")
     parser.add_argument("--log-level", default="info")
     arguments = parser.parse_args()
-    die_with_parent()
     set_up_logging(arguments.log_level)
     prepare_process()
     return BrokerProcess(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import resource
@@ -34,7 +33,6 @@ from shmbrokerd.logs import log
 
 SLEEP_S = 1.0
 """Longest sleep: bounds what a lost wake-up (a client killed between publishing and ringing) can delay."""
-_PR_SET_PDEATHSIG = 1
 
 
 class BrokerProcess:
@@ -121,13 +119,6 @@ def _flush(partition: LedPartition) -> bool:
         log.warning("%s", error.message)
         return False
     return True
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the main process dies, so that no orphan holds the data directory."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1 and os.environ.get("SHMBROKERD_MAIN_PID") not in (None, "1"):
-        raise SystemExit("the main process died before the broker was up")
 
 
 def prepare_process() -> None:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
 
 from shmbrokerd.cleaner.process import CleanerLoop
 from shmbrokerd.logs import set_up_logging
+from shmbrokerd.parent import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 NICENESS = 10
 """Whoever waits for an answer goes first; what a cleaner does can wait."""
 
 
 def main() -> int:
+    die_with_parent()
     parser = argparse.ArgumentParser(prog="shmbrokerd.cleaner", description=__doc__)
     parser.add_argument("--channel-fd", type=int, required=True, help="socket to the main process")
     parser.add_argument("--table", required=True, help="path of the partition table")
     parser.add_argument("--log-level", default="info")
     arguments = parser.parse_args()
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1 and os.environ.get("SHMBROKERD_MAIN_PID") not in (None, "1"):
-        return 1  # the main process died before this one was up
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
     os.nice(NICENESS)
     set_up_logging(arguments.log_level)

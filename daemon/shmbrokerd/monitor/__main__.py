@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import sys
 
@@ -12,14 +10,11 @@ import msgspec
 from shmbrokerd.logs import set_up_logging
 from shmbrokerd.monitor.process import run
 from shmbrokerd.monitor_settings import MonitorSettings
-
-_PR_SET_PDEATHSIG = 1
+from shmbrokerd.parent import die_with_parent
 
 
 def main() -> int:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1 and os.environ.get("SHMBROKERD_MAIN_PID") not in (None, "1"):
-        return 1  # the main process died before this one was up
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=MonitorSettings)
     set_up_logging(settings.log_level)
