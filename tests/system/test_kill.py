@@ -6,6 +6,7 @@ printed when it fails.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -117,7 +118,8 @@ class Arena:
 
     def kill_broker_process(self) -> None:
         for process in psutil.Process(self.broker.pid).children():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def kill_main_process(self) -> None:
         os.kill(self.broker.pid, signal.SIGKILL)
