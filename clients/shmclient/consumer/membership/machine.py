@@ -168,8 +168,13 @@ class Membership:
         return self.phase
 
     def view(self, event: Viewed) -> Phase:
-        self.epoch, self._assigned, self._revoking = event.epoch, event.assigned, event.revoking
+        # Without an epoch it is news of the membership before the one that was asked for, whose answer is still to come.
+        if self.epoch:
+            self._see(event)
         return self.phase
+
+    def _see(self, event: Viewed) -> None:
+        self.epoch, self._assigned, self._revoking = event.epoch, event.assigned, event.revoking
 
     def released(self, event: Released) -> Phase:
         self._releasing = NONE
@@ -179,7 +184,7 @@ class Membership:
         self._asked_at = None
         self._reported = None
         self._releasing = NONE
-        self.view(event)
+        self._see(event)
         return Phase.LEAVING if self.phase is Phase.LEAVING else Phase.MEMBER
 
     def refuse(self, event: Refused) -> Phase:

@@ -313,6 +313,19 @@ def test_news_that_an_older_membership_was_fenced_does_not_replace_the_farewell(
     assert member.act() == [Leave()]
 
 
+def test_views_of_an_older_membership_do_not_replace_the_farewell_either(member: Member) -> None:
+    member.subscribe()
+    member.act()
+    member.machine.apply(Unsubscribed())
+    assert member.act() == [Leave()]  # before it knows that it was let in
+    member.subscribe()
+    assert member.act() == [Join(T, 0, NOTHING)]
+    member.machine.apply(Unsubscribed())
+    member.machine.apply(Viewed(2, NOTHING))
+    member.machine.apply(Fenced(ErrorCode.UNKNOWN_MEMBER_ID, FenceCause.POLL_INTERVAL, "fenced"))
+    assert member.act() == [Leave()]
+
+
 def test_who_did_not_poll_is_told(member: Member) -> None:
     member.join(0)
     member.machine.apply(Fenced(ErrorCode.UNKNOWN_MEMBER_ID, FenceCause.POLL_INTERVAL, "late"))
