@@ -1,4 +1,5 @@
-"""For processes that the main process starts: to go when it goes. Light, so that it comes before the heavy imports."""
+"""For processes that the main process starts: to go when it goes. Light: a broker process, which holds the lock of the data
+dir, sees to it before its heavy imports."""
 
 from __future__ import annotations
 

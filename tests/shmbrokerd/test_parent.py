@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -23,10 +24,10 @@ def test_a_process_of_another_parent_ends_at_once() -> None:
 
 def test_a_process_goes_with_its_parent() -> None:
     child = (
-        "import time; from shmbrokerd.parent import die_with_parent\n"
+        "import signal; from shmbrokerd.parent import die_with_parent\n"
         "die_with_parent()\n"
         "print('up', flush=True)\n"
-        "time.sleep(600)\n"
+        "signal.pause()\n"
     )
     parent = (
         "import os, signal, subprocess, sys\n"
@@ -37,11 +38,12 @@ def test_a_process_goes_with_its_parent() -> None:
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = run(parent, 0)
-    pid = int(done.stdout)
-    try:
-        psutil.Process(pid).wait(30)
-    except psutil.NoSuchProcess:
-        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child_process = psutil.Process(int(done.stdout))
+        try:
+            child_process.wait(30)
+        finally:
+            child_process.kill()  # if it did not go by itself, which fails the test
 
 
 def test_heavy_imports_come_after_that() -> None:

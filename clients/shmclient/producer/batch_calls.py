@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,31 @@ PACE_S = 0.02
 NAP_S = 0.0004
 """Between two looks at what the broker has taken meanwhile, a fraction of what it has under way: being rung for each batch
 costs both sides more than the clock does."""
+
+
+def queue_each(
+    produce: Callable[..., None], messages: Any, partition: int, callback: DeliveryCallback | None
+) -> int:
+    """Queue each of ``messages`` (see :meth:`BatchCalls.produce_batch`) with ``produce(value, key, partition, callback)``;
+    returns how many could be."""
+    queued = 0
+    for message in check_messages(messages):
+        own = message.get("callback")
+        try:
+            produce(
+                message.get("value"),
+                message.get("key"),
+                message.get("partition", partition),
+                callback if own is None else own,
+                timestamp=message.get("timestamp", 0),
+                headers=message.get("headers"),
+            )
+            queued += 1
+        except KafkaException as error:
+            message["_error"] = error.args[0]
+        except BufferError:
+            message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
+    return queued
 
 
 class BatchCalls(RecordCalls):
@@ -64,27 +90,8 @@ class BatchCalls(RecordCalls):
             return self._produce_packed(topic, values, value_offsets, keys, partition, chosen)
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
-        queued = 0
-        for message in check_messages(messages):
-            own = message.get("callback")
-            try:
-                # This class's own: a subclass may take its arguments in another order, or serialize them.
-                RecordCalls.produce(
-                    self,
-                    topic,
-                    message.get("value"),
-                    message.get("key"),
-                    message.get("partition", partition),
-                    chosen if own is None else own,
-                    timestamp=message.get("timestamp", 0),
-                    headers=message.get("headers"),
-                )
-                queued += 1
-            except KafkaException as error:
-                message["_error"] = error.args[0]
-            except BufferError:
-                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
-        return queued
+        # This class's own: a subclass may take its arguments in another order, or serialize them.
+        return queue_each(partial(RecordCalls.produce, self, topic), messages, partition, chosen)
 
     def _produce_column(
         self,

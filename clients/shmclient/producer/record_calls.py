@@ -78,35 +78,13 @@ class RecordCalls:
             ):
                 queue.append((value, key, -1, 0, None, callback))
             else:
-                self._produce_otherwise(topic, value, key, partition, callback, timestamp, headers)
+                self._produce_checked(topic, value, key, partition, callback, timestamp, headers)
                 return
         else:
-            self._produce_otherwise(topic, value, key, partition, callback, timestamp, headers)
+            self._produce_checked(topic, value, key, partition, callback, timestamp, headers)
             return
         if len(queue.rows) >= self._sender.threshold:
             self._pump(queue)
-
-    def _produce_otherwise(
-        self,
-        topic: str,
-        value: Any,
-        key: Any,
-        partition: int,
-        callback: DeliveryCallback | None,
-        timestamp: int,
-        headers: RecordHeadersLike | None,
-    ) -> None:
-        """Text takes the short way too, once it is bytes."""
-        if type(value) is str and (key is None or type(key) in (str, bytes)):
-            RecordCalls.produce(
-                self, topic, value.encode(), key, partition, callback, None, timestamp, headers
-            )
-        elif type(key) is str and type(value) is bytes:
-            RecordCalls.produce(
-                self, topic, value, key.encode(), partition, callback, None, timestamp, headers
-            )
-        else:
-            self._produce_checked(topic, value, key, partition, callback, timestamp, headers)
 
     def _produce_checked(
         self,
@@ -118,7 +96,18 @@ class RecordCalls:
         timestamp: int,
         headers: RecordHeadersLike | None,
     ) -> None:
-        """The way of a record that is more than a small value and key, with every check there is."""
+        """The way of a record that is more than a small value and key, with every check there is. Text takes the short one,
+        once it is bytes; this class's own, for a subclass may serialize."""
+        if type(value) is str:
+            RecordCalls.produce(
+                self, topic, value.encode(), key, partition, callback, None, timestamp, headers
+            )
+            return
+        if type(key) is str:
+            RecordCalls.produce(
+                self, topic, value, key.encode(), partition, callback, None, timestamp, headers
+            )
+            return
         self._check_open()
         queue = self._topic(topic)
         if callback is not None and not callable(callback):

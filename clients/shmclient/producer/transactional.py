@@ -150,6 +150,7 @@ class TransactionCalls:
                 with self._sender.lock.given_up:
                     left = self.flush(deadline.remaining_s())
             except Exception as error:
+                self._check_open()  # else it is no callback's, and comes again and again
                 raised = raised or error
         transactional.machine.raise_fault()
         if left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,15 +12,15 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.metadata import ClusterMetadata
 from shmclient.producer import Producer
-from shmclient.producer.arguments import check_column_arguments, check_messages
+from shmclient.producer.arguments import check_column_arguments
+from shmclient.producer.batch_calls import queue_each
 from shmclient.producer.packed import check_packed
+from shmclient.producer.record_calls import RECORD_OVERHEAD_BYTES
 from shmclient.producer.transactions.block import transaction
 from shmclient.remote import forks
 from shmclient.remote.configuration import Settings, remote_configuration
 from shmclient.remote.values import ask, call, cluster_id_of, confluent, listening, to_local
 
-RECORD_OVERHEAD_BYTES = 36
-"""What librdkafka adds to key and value before it compares with ``message.max.bytes``."""
 ROOM_POLL_S = 0.1
 
 
@@ -85,26 +86,7 @@ class RemoteProducer(Producer):
             values = [bytes(data[start:end]) for start, end in pairwise(offsets)]
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
-        queued = 0
-        for message in check_messages(messages):
-            try:
-                own = message.get("callback")
-                RemoteProducer.produce(
-                    self,
-                    topic,
-                    message.get("value"),
-                    message.get("key"),
-                    message.get("partition", partition),
-                    own if own is not None else chosen,
-                    timestamp=message.get("timestamp", 0),
-                    headers=message.get("headers"),
-                )
-                queued += 1
-            except KafkaException as error:
-                message["_error"] = error.args[0]
-            except BufferError:
-                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
-        return queued
+        return queue_each(partial(RemoteProducer.produce, self, topic), messages, partition, chosen)
 
     def _produce_column(
         self,

@@ -73,8 +73,15 @@ class Act(NamedTuple):
 class Coordinator:
     """``settings`` are asked for anew each time: the state is another object after a failed write."""
 
-    def __init__(self, settings: Callable[[], Settings], now: Moment) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        now: Moment,
+        check_room: Callable[[list[Record]], None] = lambda _records: None,
+    ) -> None:
+        """``check_room`` refuses, with a BrokerError, what a client wants and there is no room for: nothing is noted then."""
         self._settings = settings
+        self._check_room = check_room
         self._roster = Roster()
         self._joins = JoinBudget()
         self._roster.agree_with(settings().state, now.monotonic_ms)
@@ -292,6 +299,8 @@ class Coordinator:
         return self._roster.connection_of(Key(group, member)) is not None
 
     def _act(self, decision: Decision) -> Act:
+        """Of what a client wants."""
+        self._check_room(decision.records)
         return Act(decision.records, self._addressed(decision.pushes), decision.reply)
 
     def _merge(self, changes: Iterable[Change]) -> Act:

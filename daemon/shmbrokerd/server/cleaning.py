@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
@@ -40,6 +40,13 @@ _TERMS = (
 )
 
 
+def alarms(compaction: Iterable[CompactionInfo]) -> list[str]:
+    """What somebody ought to look at, for people."""
+    problems = [problem for info in compaction for problem in info.problems]
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return [f"cannot compact {problems[0]}{more}"] if problems else []
+
+
 class Cleaning:
     """``settings`` returns the state and configuration of the moment."""
 
@@ -60,7 +67,7 @@ class Cleaning:
         """Slots that are being compacted, and by which cleaner."""
         self._counters = counters
         self._looks: dict[int, CompactionLook] = {}
-        """By slot, what a cleaner saw last."""
+        """By slot, what a cleaner saw last, perhaps of another topic that had it."""
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -163,8 +170,6 @@ class Cleaning:
 
     def describe(self) -> list[CompactionInfo]:
         """How far each compacted topic is, as it was seen last."""
-        state = self._settings().state
-        self._looks = {slot: look for slot, look in self._looks.items() if slot in state.slots}
         return [self._describe_topic(topic) for topic in self._compacted_topics(self._settings())]
 
     def _describe_topic(self, topic: str) -> CompactionInfo:
@@ -183,12 +188,6 @@ class Cleaning:
             sum(look.dirty_bytes for look in told),
             [f"{topic} [{partition}]: {look.problem}" for partition, look in seen.items() if look.problem],
         )
-
-    def alarms(self) -> list[str]:
-        """What somebody ought to look at, for people."""
-        problems = [problem for info in self.describe() for problem in info.problems]
-        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        return [f"cannot compact {problems[0]}{more}"] if problems else []
 
     def _claim(self, number: int, slot: int, topic_id: bytes) -> BrokerReply:
         state = self._settings().state

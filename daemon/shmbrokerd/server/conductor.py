@@ -20,7 +20,7 @@ from shmbrokerd.logs import change_level, current_level, log
 from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog, Reconfigure
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
-from shmbrokerd.server.cleaning import Cleaning
+from shmbrokerd.server.cleaning import Cleaning, alarms
 from shmbrokerd.server.client import Client
 from shmbrokerd.server.data_life import DataLife
 from shmbrokerd.server.groups import Groups
@@ -366,6 +366,7 @@ class Conductor:
 
     def _describe_daemon(self) -> m.DescribeDaemonReply:
         identity, state = self._identity, self._journal.state
+        compaction = self._cleaning.describe()
         return m.DescribeDaemonReply(
             version=shmbroker.__version__,
             data_dir=identity.data_dir,
@@ -377,8 +378,8 @@ class Conductor:
             partitions=len(state.slots),
             sessions=[_session_info(client) for client in self.clients],
             free_bytes=self._life.free_bytes(),
-            alarms=[*self._life.alarms(), *self._cleaning.alarms()],
-            compaction=self._cleaning.describe(),
+            alarms=[*self._life.alarms(), *alarms(compaction)],
+            compaction=compaction,
         )
 
 

@@ -49,7 +49,7 @@ class Groups:
     def __init__(self, settings: Callable[[], Settings], journal: Journal) -> None:
         self._settings = settings
         self._journal = journal
-        self._coordinator = Coordinator(settings, now())
+        self._coordinator = Coordinator(settings, now(), journal.check_room)
         self._watches: dict[Client, MemberWatch] = {}
         self._count = 0
         """Of decisions: their order."""
@@ -72,7 +72,6 @@ class Groups:
             self._wake.set()
         caller = Caller(client.client_id, client.pid)
         act = self._coordinator.handle(body, client, caller, now())
-        self._journal.check_room(act.records)
         count, written = self._enter(act)
         if written is not None:
             await asyncio.shield(written)

@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 from groupkit.desk import Desk
 
-from shmbroker.errors import ErrorCode
+from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
+from shmbrokerd.groups.coordinator import Coordinator
+from shmbrokerd.metadata.records import Record
 
 
 @pytest.fixture
@@ -196,3 +198,15 @@ def test_all_members_of_a_connection_go_together(desk: Desk) -> None:
     assert list(desk.state.groups["g"].members) == ["c"]
     desk.disconnect("c")
     assert desk.state_of() == m.GroupState.EMPTY
+
+
+def test_whom_there_is_no_room_for_is_not_noted_either() -> None:
+    desk = Desk(topics={"t": 1})
+
+    def refuse(_records: list[Record]) -> None:
+        raise BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, "full")
+
+    desk.coordinator = Coordinator(desk.settings, desk.now, refuse)
+    assert desk.join("a", "t") == ErrorCode.KAFKA_STORAGE_ERROR
+    assert desk.ask(m.LeaveGroup("g", "a"), "a's") == ErrorCode.UNKNOWN_MEMBER_ID  # no seat
+    assert not desk.coordinator.disconnected("a's", desk.now).records

@@ -18,7 +18,7 @@ from shmbrokerd.broker_link import BrokerGoneError
 from shmbrokerd.metadata.records import ConfigRow, PartitionRow, Put, TopicRow
 from shmbrokerd.metadata.settings import BROKER, TOPIC, Settings
 from shmbrokerd.metadata.state import State
-from shmbrokerd.server.cleaning import Cleaning
+from shmbrokerd.server.cleaning import Cleaning, alarms
 
 TOPIC_ID, OTHER_ID = bytes(16), b"x" * 16
 SWAP = m.ReplaceSegments(5, TOPIC_ID, 0, 10, [0, 4])
@@ -152,7 +152,7 @@ def test_how_far_topics_are_is_what_cleaners_saw_last(compacted: Desk) -> None:
     compacted.ask(m.LogsLookedAt([m.CompactionLook(6, TOPIC_ID, 0, 0, 50)]), cleaner=1)
     (info,) = compacted.cleaning.describe()
     assert (info.unseen, info.clean_bytes, info.dirty_bytes) == (0, 1000, 250)
-    assert compacted.cleaning.alarms() == []
+    assert alarms(compacted.cleaning.describe()) == []
 
 
 def test_what_was_seen_of_a_topic_that_is_gone_is_not_told_of_the_next_one(compacted: Desk) -> None:
@@ -164,11 +164,11 @@ def test_what_was_seen_of_a_topic_that_is_gone_is_not_told_of_the_next_one(compa
 def test_what_cannot_be_compacted_is_an_alarm(compacted: Desk) -> None:
     looks = [m.CompactionLook(slot, TOPIC_ID, problem="bad CRC") for slot in (5, 6)]
     compacted.ask(m.LogsLookedAt(looks))
-    assert compacted.cleaning.alarms() == ["cannot compact t [0]: bad CRC, and 1 more"]
+    assert alarms(compacted.cleaning.describe()) == ["cannot compact t [0]: bad CRC, and 1 more"]
     (info,) = compacted.cleaning.describe()
     assert (info.unseen, len(info.problems)) == (2, 2)
     compacted.ask(m.LogsLookedAt([m.CompactionLook(slot, TOPIC_ID, 0, 1, 1) for slot in (5, 6)]))
-    assert compacted.cleaning.alarms() == []
+    assert alarms(compacted.cleaning.describe()) == []
 
 
 def test_cleaners_are_started_and_stopped_as_soon_as_settings_say_so(

@@ -275,6 +275,26 @@ def test_what_callbacks_raise_is_raised_when_the_transaction_is_ended(world: Wor
     assert world.read() == ([b"a", b"b", b"c", b"d"] if end == "commit_transaction" else [b"d"])
 
 
+def test_a_commit_of_a_producer_that_is_closed_meanwhile_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Producer(
+        {"bootstrap.servers": world.broker.bootstrap_servers, "transactional.id": world.topic}
+    ) as producer:
+        producer.init_transactions(TIMEOUT_S)
+        producer.begin_transaction()
+        flush = producer.flush
+
+        def close_first(timeout: float) -> int:
+            monkeypatch.setattr(producer, "_is_closed", True)
+            return flush(timeout)
+
+        monkeypatch.setattr(producer, "flush", close_first)
+        with pytest.raises(RuntimeError, match="has been closed"):
+            producer.commit_transaction(TIMEOUT_S)
+        monkeypatch.undo()
+
+
 # --- fencing, closing, forking -------------------------------------------------------------------------------
 
 
