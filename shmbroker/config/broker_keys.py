@@ -137,13 +137,24 @@ _OWN = [
         "producer.id.expiration.ms",
         _INT,
         86_400_000,
-        "A partition forgets a producer that wrote nothing for so long and has no transaction open there. Looked at every 10"
-        " minutes, as in Kafka, and with each new segment.",
+        "A partition forgets a producer that wrote nothing for so long and has no transaction open there. Looked at every"
+        " producer.id.expiration.check.interval.ms, and with each new segment.",
         unit="ms",
         minimum=1,
         maximum=INT_MAX,
         is_dynamic=True,
         reason="Kafka's default, a day: far longer than any producer tries again (delivery.timeout.ms).",
+    ),
+    ConfigKey(
+        "producer.id.expiration.check.interval.ms",
+        _INT,
+        600_000,
+        "Pause between two looks for producers that expired. An idle broker looks once a second at most.",
+        unit="ms",
+        minimum=1,
+        maximum=INT_MAX,
+        is_dynamic=True,
+        reason="Kafka's default: what expires after a day may as well go some minutes later.",
     ),
     ConfigKey(
         "max.producers.per.partition",

@@ -7,6 +7,7 @@ not read its answers or writes nonsense is detached, and durability runs in thre
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Set
@@ -33,8 +34,6 @@ MIN_SHARE_BYTES = 64 * 1024
 AHEAD_BYTES = 4096
 """A round of one batch smaller than this wakes the readers before it appends: a lone record is in the log when they are
 awake. Where more is going on, readers that spin would only take processors from those who have work."""
-EXPIRATION_CHECK_S = 600.0
-"""Kafka's producer.id.expiration.check.interval.ms."""
 ACKS_ALL = -1
 KNOWN_ACKS = frozenset({0, 1, ACKS_ALL})
 
@@ -67,7 +66,9 @@ class AppendLoop:
         self._on_session_fault = on_session_fault
         self._on_partition_fault = on_partition_fault
         self._on_transaction_opened = on_transaction_opened
-        self._expire_at = 0.0
+        self.expiration_check_s = 600.0
+        """producer.id.expiration.check.interval.ms."""
+        self._expired_at = -math.inf
         self.partitions: dict[int, LedPartition] = {}
         self.space = FreeSpace()
         self.flush_timers = FlushTimers(flusher, self.partitions)
@@ -123,10 +124,10 @@ class AppendLoop:
         return work
 
     def expire_producers(self, now: float) -> None:
-        """Let all partitions forget producers that expired, every EXPIRATION_CHECK_S; ``now`` is monotonic time."""
-        if now < self._expire_at:
+        """Let all partitions forget producers that expired, every :attr:`expiration_check_s`; ``now`` is monotonic time."""
+        if now < self._expired_at + self.expiration_check_s:
             return
-        self._expire_at = now + EXPIRATION_CHECK_S
+        self._expired_at = now
         for partition in self.partitions.values():
             partition.log.expire_producers(_now_ms())
 

@@ -39,6 +39,7 @@ class Upkeep:
         )
         self._retention_due_s = min(self._retention_due_s, now_s + longest_s)
         self._space_due_s = now_s + LOOK_INTERVAL_S
+        self._loop.expiration_check_s = command.producer_expiration_check_interval_ms / 1000
         self._loop.space.watch(command.directory, command.min_free_bytes)
         self._note_space()
 

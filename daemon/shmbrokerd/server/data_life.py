@@ -57,6 +57,7 @@ class DataLife:
             settings.broker_number("log.min.free.bytes"),
             settings.broker_number("log.retention.check.interval.ms"),
             settings.broker_number("log.initial.task.delay.ms"),
+            settings.broker_number("producer.id.expiration.check.interval.ms"),
         )
 
     def broker_started(self) -> BrokerCommandBody:

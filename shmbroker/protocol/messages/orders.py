@@ -53,6 +53,7 @@ class ConfigureStorage(Message):
     min_free_bytes: int
     retention_check_interval_ms: int
     initial_task_delay_ms: int
+    producer_expiration_check_interval_ms: int
 
 
 class OpenPartition(Message):

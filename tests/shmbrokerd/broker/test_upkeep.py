@@ -46,7 +46,7 @@ def fill(bench: Any) -> Callable[..., None]:
 @pytest.fixture
 def configure(bench: Any, tmp_path: Path) -> Callable[..., None]:
     def configure(interval_ms: int = HOUR_MS, initial_ms: int = 0, min_free_bytes: int = 0) -> None:
-        command = ConfigureStorage(str(tmp_path), min_free_bytes, interval_ms, initial_ms)
+        command = ConfigureStorage(str(tmp_path), min_free_bytes, interval_ms, initial_ms, HOUR_MS)
         assert bench.run(command) == BrokerReply()
 
     return configure

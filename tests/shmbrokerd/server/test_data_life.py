@@ -65,7 +65,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_a_fresh_broker_hears_of_the_limits_first(desk: Desk, tmp_path: Path) -> None:
-    assert desk.life.broker_started() == ConfigureStorage(str(tmp_path), 64 << 20, 300_000, 30_000)
+    assert desk.life.broker_started() == ConfigureStorage(str(tmp_path), 64 << 20, 300_000, 30_000, 600_000)
 
 
 def test_only_what_has_changed_is_told(desk: Desk) -> None:
