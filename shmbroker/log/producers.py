@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
@@ -25,6 +26,8 @@ FORGOTTEN_SHARE = 16
 NO_TRANSACTION = -1
 _HEAD = struct.Struct("<qqihH")
 _BATCH = struct.Struct("<iiqq")
+_ROWS = tuple(struct.Struct(_HEAD.format + "iiqq" * count) for count in range(REMEMBERED_BATCHES + 1))
+"""A whole row, by the number of its batches."""
 _MAX_SEQUENCE = 0x7FFFFFFF
 
 
@@ -91,10 +94,16 @@ class ProducerRow:
             self.batches.clear()
 
     def pack(self) -> bytes:
-        head = _HEAD.pack(
-            self.transaction_start, self.last_time, self.coordinator_epoch, self.epoch, len(self.batches)
+        batches = self.batches
+        count = len(batches)
+        return _ROWS[count].pack(
+            self.transaction_start,
+            self.last_time,
+            self.coordinator_epoch,
+            self.epoch,
+            count,
+            *chain.from_iterable(batches),
         )
-        return head + b"".join(_BATCH.pack(*batch) for batch in self.batches)
 
     @classmethod
     def unpack(cls, row: bytes) -> ProducerRow:
@@ -241,8 +250,9 @@ class ProducerStates:
         if header.producer_id < 0:
             return False
         row = self._rows.get(header.producer_id) or self._add(header.producer_id, header.producer_epoch)
-        row.take_epoch(header.producer_epoch)
-        last_sequence = next_sequence(header.base_sequence, header.count - 1)
+        if header.producer_epoch != row.epoch:
+            row.take_epoch(header.producer_epoch)
+        last_sequence = (header.base_sequence + header.count - 1) & _MAX_SEQUENCE
         row.batches.append(RememberedBatch(header.base_sequence, last_sequence, base_offset, append_time))
         row.last_time = now_ms
         if not header.flags & Flag.TRANSACTIONAL or row.is_open:

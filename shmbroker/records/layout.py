@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.records.checksum import crc32c
@@ -52,12 +52,15 @@ _I32 = struct.Struct("<i")
 assert HEADER.size == HEADER_BYTES
 
 
-class Flag(enum.IntFlag):
-    """What a batch is; which optional columns it has follows from their ends."""
+class Flag:
+    """Bits of the header's flags: what a batch is. Which optional columns it has follows from their ends.
 
-    CONTROL = 1
+    Plain numbers: the operators of enum.IntFlag run Python code, and each batch is asked three times.
+    """
+
+    CONTROL: Final = 1
     """A transaction marker: never delivered to applications."""
-    TRANSACTIONAL = 2
+    TRANSACTIONAL: Final = 2
 
 
 class Codec(enum.IntEnum):
@@ -176,9 +179,12 @@ def _column_problem(ends: tuple[int, ...], count: int, body_bytes: int) -> str |
 
 
 _CODECS = frozenset(Codec)
-_ALL_FLAGS = int(Flag.CONTROL | Flag.TRANSACTIONAL)
+_ALL_FLAGS = Flag.CONTROL | Flag.TRANSACTIONAL
 _RECORD_BITS = ((32, 4), (0, 0), (1, 0), (32, 4), (0, 0), (1, 0), (64, 0), (32, 4), (0, 0), (32, 0))
 """Each column's size as (bits a record, bytes more); 0 bits for the byte columns, which have any size."""
+
+
+_OFFSET_COLUMNS = (int(Column.VALUE_OFFSETS), int(Column.KEY_OFFSETS), int(Column.HEADER_OFFSETS))
 
 
 def check_crc(header: Header, data: bytes | bytearray | memoryview) -> None:
@@ -193,15 +199,17 @@ def check_bounds(header: Header, data: bytes | bytearray | memoryview) -> None:
     looked at: whoever reads them finds out."""
     if header.codec:
         return
-    for column in (Column.VALUE_OFFSETS, Column.KEY_OFFSETS, Column.HEADER_OFFSETS):
-        start = align(header.ends[column - 1]) if column else 0
-        if header.ends[column] == start:
+    ends = header.ends
+    for column in _OFFSET_COLUMNS:
+        start = (ends[column - 1] + 7) & -ALIGNMENT_BYTES if column else 0
+        end = ends[column]
+        if end == start:
             continue
         (first,) = _I32.unpack_from(data, HEADER_BYTES + start)
-        (last,) = _I32.unpack_from(data, HEADER_BYTES + header.ends[column] - 4)
-        size = header.ends[column + 1] - align(header.ends[column])
+        (last,) = _I32.unpack_from(data, HEADER_BYTES + end - 4)
+        size = ends[column + 1] - ((end + 7) & -ALIGNMENT_BYTES)
         if first or last != size:
-            raise corrupt(f"{column.name} from {first} to {last} for {size} bytes")
+            raise corrupt(f"{Column(column).name} from {first} to {last} for {size} bytes")
 
 
 def check_stamp(header: Header, data: bytes | bytearray | memoryview) -> None:

@@ -23,7 +23,7 @@ from shmbroker.shm.session import (
     COMPLETION_TAIL_WORD,
     SessionLayout,
 )
-from shmbroker.shm.wakeup import Fence
+from shmbroker.shm.wakeup import make_fence
 
 ENTRY = struct.Struct("<Qqqixxxx")
 assert ENTRY.size == COMPLETION_BYTES
@@ -55,7 +55,7 @@ class CompletionWriter:
         self._tail: int = self._words[COMPLETION_TAIL_WORD]
         if not 0 <= self._tail < _MAX_TAIL:
             raise BrokerError(ErrorCode.INVALID_REQUEST, f"completion ring is nonsense: tail {self._tail}")
-        self._fence = Fence()
+        self._fence = make_fence()
 
     def try_write(self, completions: list[Completion]) -> bool:
         """Publish all of them, or none when there is no room or the client's head is nonsense."""
@@ -81,7 +81,7 @@ class CompletionReader:
         start = layout.completions_start
         self._data = region[start : start + self._entries * COMPLETION_BYTES]
         self._head: int = self._words[COMPLETION_HEAD_WORD]
-        self._fence = Fence()
+        self._fence = make_fence()
 
     def has_entries(self) -> bool:
         return bool(self._words[COMPLETION_TAIL_WORD] != self._head)

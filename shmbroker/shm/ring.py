@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.session import RING_HEAD_WORD, RING_TAIL_WORD, SessionLayout
-from shmbroker.shm.wakeup import Fence
+from shmbroker.shm.wakeup import make_fence
 
 FRAME = struct.Struct("<IIQIiII")
 FRAME_HEADER_BYTES = 32
@@ -57,7 +57,7 @@ class RingWriter:
         self._capacity = layout.ring_bytes
         self._data = region[layout.ring_start : layout.ring_start + layout.ring_bytes]
         self._tail: int = self._words[RING_TAIL_WORD]
-        self._fence = Fence()
+        self._fence = make_fence()
 
     @property
     def used_bytes(self) -> int:
@@ -121,7 +121,7 @@ class RingReader:
         self._capacity = layout.ring_bytes
         self._data = region[layout.ring_start : layout.ring_start + layout.ring_bytes]
         self._head: int = self._words[RING_HEAD_WORD]
-        self._fence = Fence()
+        self._fence = make_fence()
 
     def has_frames(self) -> bool:
         return bool(self._words[RING_TAIL_WORD] != self._head)

@@ -26,7 +26,6 @@ import math
 import os
 import select
 import threading
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -36,28 +35,22 @@ _DRAIN_BYTES = 64 * 1024
 _MAX_POLL_MS = (1 << 31) - 1
 """What poll(2) can be told, 24 days; whoever sleeps looks again afterwards anyway."""
 
-AHEAD_S = 200e-6
-"""Longest spin after a ring: what the slowest step takes that is announced this way, preparing a record on a cold CPU."""
 
-
-class Fence:
+def make_fence() -> Callable[[], None]:
     """A full memory barrier: no load after it is done before a store ahead of it is seen by others.
 
     Releasing and re-taking a private lock is a release followed by an acquire on one atomic word, which both x86-64 and
-    AArch64 keep in order with everything around it. One instance serves one thread at a time.
+    AArch64 keep in order with everything around it. Each serves one thread at a time.
     """
+    lock = threading.Lock()
+    lock.acquire()
+    acquire, release = lock.acquire, lock.release
 
-    __slots__ = ("_acquire", "_release")
+    def fence() -> None:
+        release()
+        acquire()
 
-    def __init__(self) -> None:
-        lock = threading.Lock()
-        lock.acquire()
-        self._acquire = lock.acquire
-        self._release = lock.release
-
-    def __call__(self) -> None:
-        self._release()
-        self._acquire()
+    return fence
 
 
 class Event(Protocol):
@@ -88,9 +81,11 @@ class Descriptor:
         ring(self._fd)
 
     def poll(self, timeout_ms: int) -> tuple[bool, list[int]]:
-        fired = [fd for fd, _ in self._poller.poll(timeout_ms)]
-        others = [fd for fd in fired if fd != self._fd]
-        return len(others) < len(fired), others
+        others = [fd for fd, _ in self._poller.poll(timeout_ms)]
+        if self._fd not in others:
+            return False, others
+        others.remove(self._fd)
+        return True, others
 
     def drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -116,7 +111,7 @@ class Bell:
     ) -> None:
         self._words = words
         self._waiting_word = waiting_word
-        self._fence = fence or Fence()
+        self._fence = fence or make_fence()
         self._event = event or Descriptor(descriptor)
 
     def ring_if_waiting(self) -> bool:
@@ -127,11 +122,17 @@ class Bell:
         self._event.ring()
         return True
 
+    def ring(self) -> None:
+        """Wake the other side, which sleeps: whoever calls has passed a fence and looked."""
+        self._event.ring()
+
 
 def ring(descriptor: int) -> None:
     """Wake whoever sleeps on ``descriptor``; one that is full already wakes, one whose sleeper is gone need not."""
-    with contextlib.suppress(BlockingIOError, BrokenPipeError):
+    try:  # noqa: SIM105  # a context manager is three calls more, while somebody waits
         os.write(descriptor, _RING)
+    except (BlockingIOError, BrokenPipeError):
+        pass
 
 
 def make_bell() -> tuple[int, int]:
@@ -171,7 +172,7 @@ class Sleeper:
     ) -> None:
         self._words = words
         self._waiting_word = waiting_word
-        self._fence = fence or Fence()
+        self._fence = fence or make_fence()
         self._event = event or Descriptor(descriptor, *also_watch)
         self.was_rung = False
         """Whether the last sleep was ended by a ring."""
@@ -183,28 +184,17 @@ class Sleeper:
         Signal handlers run during the sleep, and an exception they raise ends it.
         """
         words, waiting_word = self._words, self._waiting_word
-        self.was_rung = False
+        if self.was_rung:
+            # Only now: whoever was woken has something to do first. What rings from here on is for this sleep.
+            self._event.drain()
+            self.was_rung = False
         words[waiting_word] = 1
         try:
             self._fence()
             if is_ready():
                 return []
             # Rounded up: a sleep that ends just short of its deadline would only be followed by another.
-            rung, others = self._event.poll(math.ceil(max(0.0, min(timeout_s * 1000, _MAX_POLL_MS))))
+            self.was_rung, others = self._event.poll(math.ceil(max(0.0, min(timeout_s * 1000, _MAX_POLL_MS))))
+            return others
         finally:
             words[waiting_word] = 0
-        if rung:
-            self.was_rung = True
-            self._event.drain()
-        return others
-
-
-def spin_until(is_ready: Callable[[], bool], duration_s: float = AHEAD_S) -> None:
-    """Look again and again for what was announced by a ring ahead of it, for ``duration_s`` at most.
-
-    Waking a process takes longer than handing it one record. So where a lone record is on its way the next process is rung
-    while the record is still being prepared, and spins for the rest of that time.
-    """
-    deadline = time.perf_counter() + duration_s
-    while not is_ready() and time.perf_counter() < deadline:
-        os.sched_yield()  # to the one that is still at it, should it share this processor

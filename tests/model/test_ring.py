@@ -27,7 +27,7 @@ EVERYTHING = 1 << 30
 
 @pytest.fixture(autouse=True)
 def use_twins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring, "Fence", twins.Fence)
+    monkeypatch.setattr(ring, "make_fence", twins.Fence)
     monkeypatch.setattr(ring, "FRAME", twins.Layout(ring.FRAME))
     monkeypatch.setattr(ring, "_LEADIN", twins.Layout(ring._LEADIN))
 

@@ -41,11 +41,6 @@ class _Attachment:
         time may sleep."""
         return Sleeper(self._words, WAITING_WORD, self._eventfd, self._connection_fd, *also_watch)
 
-    @property
-    def was_rung(self) -> bool:
-        """Whether the last sleep was ended by the broker."""
-        return self._sleeper.was_rung
-
     def sleep_unless(self, is_ready: Callable[[], bool], timeout_s: float) -> bool:
         """Sleep until the broker rings; see :class:`Sleeper`. True when the connection wants to be looked at."""
         return bool(self._sleeper.sleep_unless(is_ready, timeout_s))

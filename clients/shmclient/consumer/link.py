@@ -12,7 +12,6 @@ from collections.abc import Callable
 from shmbroker.errors import BrokerError
 from shmbroker.protocol.messages import DescribeTopics, DescribeTopicsReply, TopicInfo
 from shmbroker.shm.table import PartitionTable
-from shmbroker.shm.wakeup import spin_until
 from shmclient.connection.attachment import ConsumerAttachment, attach_consumer
 from shmclient.connection.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
@@ -75,8 +74,6 @@ class Link:
         attachment.set_interest(slots)
         if attachment.sleep_unless(has_news, timeout_s):
             self.connection.check()
-        elif attachment.was_rung:
-            spin_until(has_news)
 
     def attach(self) -> ConsumerAttachment | None:
         """What this client is attached with, attaching anew where need be; None while there is no daemon."""

@@ -198,8 +198,6 @@ class RecordCalls:
         self._check_open()
         with sender.lock:
             sender.pumps += 1
-            if sender.threshold == 1 and sender.attachment is not None:
-                sender.attachment.ring_doorbell()  # the broker wakes up while the batch is packed
             sender.pump()
             is_full = sender.backlog.is_full()
             needs_daemon = sender.attachment is None or not queue.partitions or bool(self._config.linger_ms)

@@ -64,7 +64,7 @@ class Sender(Outcomes):
         transactional: TransactionalSending | None = None,
     ) -> None:
         super().__init__(config, lock, reports, transactional)
-        self._flags = Flag(0) if transactional is None else Flag.TRANSACTIONAL
+        self._flags = 0 if transactional is None else Flag.TRANSACTIONAL
         self.threshold = 1
         """Rows of a topic at which produce() deals and sends inline: 1 while nothing waits."""
         self.pumps = 0

@@ -8,9 +8,10 @@ not read its answers or writes nonsense is detached, and durability runs in thre
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
@@ -19,7 +20,7 @@ from shmbroker.records.control import Marker
 from shmbroker.shm.completions import Completion
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.ring import Frame
-from shmbroker.shm.wakeup import Fence
+from shmbroker.shm.wakeup import make_fence
 from shmbrokerd.broker.flush_timers import FlushTimers
 from shmbrokerd.broker.flusher import Flusher, Listener
 from shmbrokerd.broker.free_space import FreeSpace
@@ -31,9 +32,9 @@ ROUND_BYTES = 512 * 1024
 """Batch bytes a round takes in all: commits of this size run from the CPU's cache, larger ones were measured 4x slower."""
 MIN_SHARE_BYTES = 64 * 1024
 """What each ring may give in a round however many there are: below this the commit costs more than the bytes."""
-AHEAD_BYTES = 4096
-"""A round of one batch smaller than this wakes the readers before it appends: a lone record is in the log when they are
-awake. Where more is going on, readers that spin would only take processors from those who have work."""
+LONE_BYTES = 4096
+"""After a round of one batch smaller than this the loop lets the reader that it woke go first, should they share a processor:
+what is left to do, answer and count, can wait, and a lone record's reader does."""
 ACKS_ALL = -1
 KNOWN_ACKS = frozenset({0, 1, ACKS_ALL})
 
@@ -47,6 +48,15 @@ class Staged(NamedTuple):
     frame: Frame
     completion: Completion
     records: int
+
+
+class Appended(NamedTuple):
+    """What one commit added to a partition's log, at least one batch."""
+
+    partition: LedPartition
+    staged: list[Staged]
+    size: int
+    """Bytes."""
 
 
 class AppendLoop:
@@ -74,7 +84,7 @@ class AppendLoop:
         self.flush_timers = FlushTimers(flusher, self.partitions)
         self._producers: dict[int, ProducerSession] = {}
         self._consumers: dict[int, ConsumerSession] = {}
-        self._fence = Fence()
+        self._fence = make_fence()
 
     # --- clients -------------------------------------------------------------------------------------------
 
@@ -111,17 +121,16 @@ class AppendLoop:
     # --- the round -----------------------------------------------------------------------------------------
 
     def has_work(self) -> bool:
-        return self._flusher.has_finished() or any(
-            producer.has_frames() for producer in self._producers.values()
-        )
+        for producer in self._producers.values():
+            if producer.has_frames():
+                return True
+        return self._flusher.has_finished()
 
     def do_work(self) -> int:
         """One round; returns how much was done, 0 when there was nothing to do."""
-        work = self._finish_flushes()
         ready = [producer for producer in self._producers.values() if producer.has_frames()]
-        if ready:
-            work += self.append_round(ready)
-        return work
+        work = self.append_round(ready) if ready else 0
+        return work + self._finish_flushes() if self._flusher.has_finished() else work
 
     def expire_producers(self, now: float) -> None:
         """Let all partitions forget producers that expired, every :attr:`expiration_check_s`; ``now`` is monotonic time."""
@@ -146,29 +155,36 @@ class AppendLoop:
             for frame in frames:
                 taken[frame.slot].append((producer, frame))
                 size += len(frame.batch)
-        # Only slots that are open: the others are numbers that a client made up.
-        slots = taken.keys() & self.partitions.keys()
-        if batches == 1 and size < AHEAD_BYTES:
-            self._wake_consumers(slots)  # their processes wake up while the record is appended
         now_ms = _now_ms()
         answers: Answers = []
-        for slot, frames_of_slot in taken.items():
-            answers += self._append(slot, frames_of_slot, now_ms)
+        appended = [
+            self._append(slot, frames_of_slot, now_ms, answers) for slot, frames_of_slot in taken.items()
+        ]
         # Readers first: a producer seldom waits for its answer as urgently as a reader for its data.
-        self._wake_consumers(slots)
+        woken = self._wake_consumers([each.partition.slot for each in appended if each])
+        if woken and batches == 1 and size < LONE_BYTES:
+            os.sched_yield()
+        for each in appended:
+            if each:
+                self._settle(each, answers)
         self._answer(answers)
+        self._counters.add(SystemCounter.WAKEUPS, woken)
         return batches
 
-    def _append(self, slot: int, frames: list[tuple[ProducerSession, Frame]], now_ms: int) -> Answers:
-        """Append the frames of one partition; returns the answers that need not wait for the disk."""
+    def _append(
+        self, slot: int, frames: list[tuple[ProducerSession, Frame]], now_ms: int, answers: Answers
+    ) -> Appended | None:
+        """Append the frames of one partition. Refusals are added to ``answers``; None when nothing was appended."""
         partition = self.partitions.get(slot)
-        if partition is None:
-            return self._refuse_all(frames, ErrorCode.UNKNOWN_TOPIC_OR_PART, f"slot {slot} is not open")
+        if partition is None:  # a number that a client made up
+            answers += self._refuse_all(frames, ErrorCode.UNKNOWN_TOPIC_OR_PART, f"slot {slot} is not open")
+            return None
         if not partition.is_online:
-            return self._refuse_all(frames, ErrorCode.KAFKA_STORAGE_ERROR, f"{partition} is offline")
+            answers += self._refuse_all(frames, ErrorCode.KAFKA_STORAGE_ERROR, f"{partition} is offline")
+            return None
         if self.space.is_short or (partition.log.is_full and not self.space.look()):
-            return self._refuse_all(frames, ErrorCode.KAFKA_STORAGE_ERROR, self.space.reason)
-        answers: Answers = []
+            answers += self._refuse_all(frames, ErrorCode.KAFKA_STORAGE_ERROR, self.space.reason)
+            return None
         staged: list[Staged] = []
         for producer, frame in frames:
             if producer.session_id not in self._producers:
@@ -187,7 +203,6 @@ class AppendLoop:
                 else:
                     answers += self._refuse(producer, frame, error)
                 continue
-            self._counters.add(SystemCounter.DUPLICATES, position.is_duplicate)
             completion = Completion(frame.request_id, position.base_offset, position.append_time, 0)
             staged.append(Staged(producer, frame, completion, 0 if position.is_duplicate else header.count))
         try:
@@ -195,16 +210,21 @@ class AppendLoop:
         except BrokerError as error:
             log.error("%s", error.message)
             self._counters.add(SystemCounter.STORAGE_ERRORS)
-            return answers + self._refuse_all(
-                [(s.producer, s.frame) for s in staged], error.code, error.message
-            )
-        if staged:
-            self._count(staged, size)
-            self._counters.add(SystemCounter.ROLLS, partition.take_rolls())
-            self.space.use(size)
+            answers += self._refuse_all([(s.producer, s.frame) for s in staged], error.code, error.message)
+            return None
+        return Appended(partition, staged, size) if staged else None
+
+    def _settle(self, appended: Appended, answers: Answers) -> None:
+        """What follows from a commit and no reader waits for. Adds the answers that need not wait for the disk."""
+        partition, staged, size = appended
+        self._count(staged, size)
+        rolls = partition.take_rolls()
+        if rolls:
+            self._counters.add(SystemCounter.ROLLS, rolls)
+        self.space.use(size)
         if partition.log.opened:
-            self.tell_opened(slot, partition.log.opened)
-        return answers + self._hold_for_flush(partition, staged)
+            self.tell_opened(partition.slot, partition.log.opened)
+        answers += self._hold_for_flush(partition, staged)
 
     # --- transactions --------------------------------------------------------------------------------------
 
@@ -230,7 +250,9 @@ class AppendLoop:
             return
         if is_written:
             self._counters.add(SystemCounter.COMMITS)
-            self._wake_consumers({slot})  # the last stable offset moved
+            self._counters.add(
+                SystemCounter.WAKEUPS, self._wake_consumers([slot])
+            )  # the last stable offset moved
         if partition.config.flush_on_ack:
             self._flusher.request(slot, partition.log.flush, [], on_written)
         else:
@@ -246,18 +268,20 @@ class AppendLoop:
         if held or partition.log.is_flush_due:
             partition.unflushed = 0
             self._flusher.request(partition.slot, partition.log.flush, held)
-        elif staged:
-            self.flush_timers.appended(partition, sum(s.records for s in staged))
+        else:
+            self.flush_timers.appended(partition, sum([s.records for s in staged]))
         return [(p.session_id, c) for p, f, c, _ in staged if f.acks != ACKS_ALL or not to_disk]
 
     def _count(self, staged: list[Staged], size: int) -> None:
         counters = self._counters
         counters.add(SystemCounter.COMMITS)
         counters.add(SystemCounter.BATCHES_IN, len(staged))
-        counters.add(SystemCounter.RECORDS_IN, sum(s.records for s in staged))
+        counters.add(SystemCounter.RECORDS_IN, sum([s.records for s in staged]))
         counters.add(SystemCounter.BYTES_IN, size)
         for producer, frame, _, records in staged:
             counters.add_session(producer.counters_entry, 1, records, len(frame.batch), 0)
+            if not records:
+                counters.add(SystemCounter.DUPLICATES)
 
     # --- answers -------------------------------------------------------------------------------------------
 
@@ -309,12 +333,17 @@ class AppendLoop:
                 self._on_partition_fault(flushed.slot, flushed.error.message)
         return len(finished)
 
-    def _wake_consumers(self, slots: Set[int]) -> None:
-        # A consumer says what it wants, then looks at the figures; so the figures are to be seen before its wish is read.
+    def _wake_consumers(self, slots: Collection[int]) -> int:
+        """Ring for those who sleep until one of ``slots`` has news; returns how many."""
+        # A consumer says what it wants and that it sleeps, then looks at the figures; so the figures are to be seen before that
+        # is read.
         self._fence()
+        woken = 0
         for consumer in self._consumers.values():
-            if consumer.is_interested(slots) and consumer.wake():
-                self._counters.add(SystemCounter.WAKEUPS)
+            if consumer.is_waiting and consumer.is_interested(slots):
+                consumer.ring()
+                woken += 1
+        return woken
 
 
 def _now_ms() -> int:

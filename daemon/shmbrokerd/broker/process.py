@@ -23,7 +23,7 @@ from shmbroker.protocol.messages import (
 )
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.table import PartitionTable
-from shmbroker.shm.wakeup import Sleeper, ring, spin_until
+from shmbroker.shm.wakeup import Sleeper, ring
 from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.commands import Commands
 from shmbrokerd.broker.flusher import FLUSH_THREADS, Flusher
@@ -33,6 +33,10 @@ from shmbrokerd.logs import log
 
 SLEEP_S = 1.0
 """Longest sleep: bounds what a lost wake-up (a client killed between publishing and ringing) can delay."""
+
+
+LOOK_S = 0.001
+"""How often a busy broker looks for commands and for what is due by the clock: asking the kernel costs a small batch's time."""
 
 
 class BrokerProcess:
@@ -55,6 +59,7 @@ class BrokerProcess:
         )
         self._upkeep = Upkeep(self._loop, self._counters)
         self._commands = Commands(self._loop, table, self._upkeep)
+        self._look_at = 0.0
         self._sleeper = Sleeper(table.words, table.doorbell_waiting_word, doorbell_fd, self._channel.fileno())
 
     def run(self) -> int:
@@ -62,10 +67,14 @@ class BrokerProcess:
         is_flushed = False
         try:
             while not self._commands.is_stopping:
-                work = self._run_commands()
-                work += self._loop.do_work()
-                self._loop.expire_producers(time.monotonic())
-                work += self._upkeep.do_work()
+                work = self._loop.do_work()
+                # Records first. What else there may be to do is looked for between two of them, and not after each.
+                now = time.monotonic()
+                if not work or now >= self._look_at:
+                    self._look_at = now + LOOK_S
+                    work += self._run_commands()
+                    self._loop.expire_producers(now)
+                    work += self._upkeep.do_work()
                 if not work:
                     self._sleep()
         except ChannelClosedError:
@@ -89,8 +98,6 @@ class BrokerProcess:
     def _sleep(self) -> None:
         self._counters.add(SystemCounter.SLEEPS)
         self._sleeper.sleep_unless(self._loop.has_work, self._upkeep.pause_s(SLEEP_S))
-        if self._sleeper.was_rung:
-            spin_until(self._loop.has_work)
 
     def _tell(self, correlation_id: int, body: BrokerEventBody) -> None:
         self._channel.send(BrokerEvent(correlation_id, body))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from collections.abc import Set
+from collections.abc import Iterable
 
 from shmbroker.errors import BrokerError
 from shmbroker.shm.completions import Completion, CompletionWriter
@@ -36,6 +36,10 @@ class Session:
 
     def wake(self) -> bool:
         return self._bell.ring_if_waiting()
+
+    def ring(self) -> None:
+        """For a session that :attr:`is_waiting`, as seen after a fence."""
+        self._bell.ring()
 
     def close(self) -> None:
         os.close(self._eventfd)
@@ -78,10 +82,13 @@ class ConsumerSession(Session):
         super().__init__(session_id, counters_entry, region, layout, eventfd)
         self._interest = self._view[layout.interest_start : layout.ring_start]
 
-    def is_interested(self, slots: Set[int]) -> bool:
+    def is_interested(self, slots: Iterable[int]) -> bool:
         """True when the client reads one of these partitions; they must be slots of the table."""
         interest = self._interest
-        return any(interest[slot >> 3] >> (slot & 7) & 1 for slot in slots)
+        for slot in slots:  # noqa: SIM110  # mostly there is one, and a generator costs more than that
+            if interest[slot >> 3] >> (slot & 7) & 1:
+                return True
+        return False
 
 
 def open_session(
