@@ -67,6 +67,8 @@ class PartitionWriter(PartitionLog):
         self.leader_epoch = leader_epoch
         self.opened: list[OpenTransaction] = []
         """Transactions whose first batch came with the last commit, or may come with the next."""
+        self.newest = bytearray()
+        """The last batch of the last commit, as it is in the log."""
         self._staged: list[Staged] = []
         self._next_offset = 0
         super().__init__(
@@ -170,6 +172,7 @@ class PartitionWriter(PartitionLog):
             self._recover()
             raise failure from error
         last = staged[-1]
+        self.newest = last.batch
         self.log_end = last.base_offset + last.header.last_offset_delta + 1
         self._first_open = self.producers.first_open
         self.producers.forgotten.clear()

@@ -151,6 +151,25 @@ class RecordBatch:
         column = self.column(Column.OFFSET_DELTAS)
         return None if column is None else column.cast("i")
 
+    # --- records -------------------------------------------------------------------------------------------
+
+    def only_record(self) -> tuple[bytes | None, bytes] | None:
+        """(key, value) of a batch of one record that has nothing else but perhaps a key, not compressed; None for any other
+        batch. No column is looked at: records that are sent one at a time are waited for."""
+        header = self.header
+        ends, body_bytes = header.ends, header.body_bytes
+        end = ends[Column.VALUES]
+        position = (end + 7) & -ALIGNMENT_BYTES
+        if header.count != 1 or header.codec or ends[Column.VALUE_VALIDITY] != position:
+            return None
+        value = bytes(self._data[HEADER_BYTES + ends[0] : HEADER_BYTES + end])
+        if body_bytes == position:
+            return None, value
+        key_start, key_end = ends[Column.KEY_OFFSETS], ends[Column.KEYS]
+        if key_start != position + 8 or body_bytes != (key_end + 7) & -ALIGNMENT_BYTES:
+            return None
+        return bytes(self._data[HEADER_BYTES + key_start : HEADER_BYTES + key_end]), value
+
     # --- records, column by column -------------------------------------------------------------------------
 
     def value_list(self, start: int = 0, stop: int | None = None) -> list[bytes | None]:

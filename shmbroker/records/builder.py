@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -24,6 +25,7 @@ from shmbroker.records.layout import (
 Part = bytes | memoryview
 """Bytes-like, one byte an item."""
 RecordHeaders = Sequence[tuple[str, bytes | None]]
+_PAIR = struct.Struct("<ii")
 _PADDING = tuple(bytes(-size % ALIGNMENT_BYTES) for size in range(ALIGNMENT_BYTES))
 _encode_headers = msgspec.msgpack.Encoder().encode
 
@@ -115,6 +117,34 @@ def encode_batch(
         deltas[-1] if deltas else count - 1, position, *ends,
     )  # fmt: skip
     return _with_crc(header, parts), tuple(parts)
+
+
+def encode_single(
+    value: bytes, key: bytes | None, timestamp: int, producer: ProducerStamp
+) -> tuple[bytes, tuple[bytes]]:
+    """What :func:`encode_batch` makes of one record that has no headers and is not compressed, in a tenth of the steps: who
+    sends one record waits for it."""
+    size = len(value)
+    end = 8 + size
+    position = (end + 7) & -ALIGNMENT_BYTES
+    body = _PAIR.pack(0, size) + value + _PADDING[end % ALIGNMENT_BYTES]
+    if key is None:
+        ends = (8, end, *(position,) * 8)
+    else:
+        key_end = position + 8 + len(key)
+        last = (key_end + 7) & -ALIGNMENT_BYTES
+        body += _PAIR.pack(0, len(key)) + key + _PADDING[key_end % ALIGNMENT_BYTES]
+        ends = (8, end, position, position + 8, key_end, *(last,) * 5)
+    header = HEADER.pack(
+        MAGIC, VERSION, HEADER_BYTES,
+        0, -1, -1, 0,
+        0, HEADER_BYTES + len(body), 0, Codec.NONE, 1,
+        timestamp, timestamp,
+        producer.producer_id, producer.base_sequence, producer.producer_epoch,
+        0, len(body), *ends,
+    )  # fmt: skip
+    crc = crc32c(body, crc32c(header[CRC_START:]))
+    return header[:32] + crc.to_bytes(4, "little") + header[CRC_START:], (body,)
 
 
 def build_batch(

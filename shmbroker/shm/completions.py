@@ -86,6 +86,11 @@ class CompletionReader:
     def has_entries(self) -> bool:
         return bool(self._words[COMPLETION_TAIL_WORD] != self._head)
 
+    def waiting(self) -> int:
+        """How many were not taken yet."""
+        count: int = self._words[COMPLETION_TAIL_WORD] - self._head
+        return count
+
     def take_all(self) -> list[Completion]:
         tail, entries = self._words[COMPLETION_TAIL_WORD], self._entries
         self._fence()

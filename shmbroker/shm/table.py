@@ -8,7 +8,9 @@ Layout (little-endian, all words 8 bytes)::
                         log_start  log_end  high_watermark  last_stable  active_base  log_bytes  appended  state
              line 1   the controller's figures, written by the main process only:
                         topic id (16 bytes)  leader  leader_epoch  isr bitmap  partition  in_use
+                        and, written by the broker, where in the tail the newest batch is (see ``tail``)
              lines 2-5  the topic's name, UTF-8, zero-padded (249 bytes at most): lets ``top`` label a slot
+    then     the tail: the newest small batches
 
 Commit rule: a batch is in the log before ``log_end`` and ``high_watermark`` say so, and ``in_use`` is stored last when
 a slot is given out and first when it is taken back. Each word is one aligned 8-byte store: readers see old or new,
@@ -24,9 +26,10 @@ from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.region import CACHE_LINE_BYTES, create_shared_file, map_shared_file
+from shmbroker.shm.tail import TAIL_BYTES, Tail
 
 MAGIC = int.from_bytes(b"SHMTABLE", "little")
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 2 * CACHE_LINE_BYTES
 SLOT_BYTES = 6 * CACHE_LINE_BYTES
 NAME_BYTES = 4 * CACHE_LINE_BYTES
@@ -39,7 +42,7 @@ _SLOT_WORDS = SLOT_BYTES // _WORD_BYTES
 _WAITING_WORD = CACHE_LINE_BYTES // _WORD_BYTES
 # Word indexes inside a slot: the leader's line, then the controller's.
 _LOG_START, _LOG_END, _HIGH_WATERMARK, _LAST_STABLE, _ACTIVE_BASE, _LOG_BYTES, _APPENDED, _STATE = range(8)
-_TOPIC_ID, _LEADER, _LEADER_EPOCH, _ISR, _PARTITION, _IN_USE = 8, 10, 11, 12, 13, 14
+_TOPIC_ID, _LEADER, _LEADER_EPOCH, _ISR, _PARTITION, _IN_USE, _TAIL = 8, 10, 11, 12, 13, 14, 15
 _NAME_OFFSET = 2 * CACHE_LINE_BYTES
 
 
@@ -67,7 +70,7 @@ class Figures(NamedTuple):
 
 def table_bytes(slots: int) -> int:
     """Size of a table with room for ``slots`` partitions."""
-    return HEADER_BYTES + slots * SLOT_BYTES
+    return HEADER_BYTES + slots * SLOT_BYTES + TAIL_BYTES
 
 
 class PartitionTable:
@@ -89,6 +92,8 @@ class PartitionTable:
             raise BrokerError(ErrorCode.INVALID_REQUEST, f"{name}: cut short")
         self.slots = slots
         self.incarnation = incarnation
+        start = HEADER_BYTES + slots * SLOT_BYTES
+        self.tail = Tail(self._bytes[start : start + TAIL_BYTES])
 
     @classmethod
     def create(cls, path: Path, slots: int, incarnation: int) -> PartitionTable:
@@ -104,6 +109,7 @@ class PartitionTable:
         return cls(map_shared_file(path, writable=writable), str(path))
 
     def close(self) -> None:
+        self.tail.close()
         self.words.release()
         self._bytes.release()
         self._region.close()
@@ -130,10 +136,11 @@ class PartitionTable:
         first = self._word(slot)
         return Figures._make(self.words[first : first + 8])
 
-    def publish(self, slot: int, figures: Figures) -> None:
-        """Store all figures of a slot, the ones that let readers go on last."""
+    def publish(self, slot: int, figures: Figures, place: int = 0) -> None:
+        """Store all figures of a slot, the ones that let readers go on last. ``place``: of the newest batch in the tail."""
         first = self._word(slot)
         words = self.words
+        words[first + _TAIL] = place
         words[first + _ACTIVE_BASE] = figures.active_base
         words[first + _LOG_BYTES] = figures.log_bytes
         words[first + _APPENDED] = figures.appended
@@ -142,6 +149,10 @@ class PartitionTable:
         words[first + _LOG_END] = figures.log_end
         words[first + _HIGH_WATERMARK] = figures.high_watermark
         words[first + _STATE] = figures.state
+
+    def tail_word(self, slot: int) -> int:
+        """Index into ``words`` of the place in the tail where the slot's newest batch is."""
+        return self._word(slot) + _TAIL
 
     # --- the controller's line -----------------------------------------------------------------------------
 

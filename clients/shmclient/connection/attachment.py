@@ -76,9 +76,9 @@ class ProducerAttachment(_Attachment):
         self.ring = RingWriter(self._view, self.layout)
         self.completions = CompletionReader(self._view, self.layout)
 
-    def ring_doorbell(self) -> None:
-        """Call after writing to the ring."""
-        self._bell.ring_if_waiting()
+    def ring_doorbell(self) -> bool:
+        """Call after writing to the ring. True when the broker slept, and was rung."""
+        return self._bell.ring_if_waiting()
 
     def ring_self(self) -> None:
         """Wake the thread that sleeps for answers."""

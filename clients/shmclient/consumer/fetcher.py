@@ -91,10 +91,13 @@ class Fetcher:
 
     def prepare(self) -> None:
         """Find partitions and positions that are not known yet; cheap when all are."""
-        if self._located_generation != self._link.connection.generation or any(
-            p.position == NOWHERE and not p.is_halted for p in self._turns
-        ):
+        if self._located_generation != self._link.connection.generation:
             self._locate()
+            return
+        for partition in self._turns:
+            if partition.position == NOWHERE and not partition.is_halted:
+                self._locate()
+                return
 
     def notice_moved(self) -> None:
         """Look for topics that were deleted, or deleted and made again, with the next :meth:`prepare`."""
@@ -228,7 +231,10 @@ class Fetcher:
 
     def has_news(self) -> bool:
         """True when a partition has something to deliver now."""
-        return any(self._is_ready(partition) for partition in self._turns)
+        for partition in self._turns:  # noqa: SIM110  # mostly there is one, and a generator costs more than that
+            if self._is_ready(partition):
+                return True
+        return False
 
     def _is_ready(self, partition: AssignedPartition) -> bool:
         if partition.is_paused:
@@ -253,10 +259,9 @@ class Fetcher:
     def next_ready(self) -> AssignedPartition | None:
         """The next partition with news; it goes to the end of the line, so that all have their turn."""
         turns = self._turns
-        for _ in range(len(turns)):
-            partition = turns[0]
-            turns.rotate(-1)
+        for index, partition in enumerate(turns):
             if self._is_ready(partition):
+                turns.rotate(-1 - index)
                 return partition
         return None
 
@@ -321,7 +326,7 @@ class Fetcher:
         if position >= end:
             self._note_eof(partition, end)
             return []
-        batches = partition.reader.read(
+        batches = self._newest(partition, end) or partition.reader.read(
             position,
             end,
             self._read_bytes,
@@ -334,7 +339,7 @@ class Fetcher:
             partition.position = end
             return []
         after = batches[-1].last_offset + 1
-        if not any(batch.header.flags for batch in batches):
+        if not any([batch.header.flags for batch in batches]):  # noqa: C419  # a list costs less than a generator
             partition.has_read = True
         else:
             batches = self._visible(partition, batches, end)
@@ -343,9 +348,28 @@ class Fetcher:
             if reached < after:
                 partition.note_skipped(reached, after)
         partition.position = after
-        partition.read_rows += sum(batch.count for batch in batches)
-        partition.read_bytes += sum(batch.size_bytes for batch in batches)
+        for batch in batches:
+            partition.read_rows += batch.header.count
+            partition.read_bytes += batch.header.length
         return batches
+
+    def _newest(self, partition: AssignedPartition, end: int) -> list[RecordBatch]:
+        """The batch that goes from the partition's position to ``end``, if it is still in the table's tail."""
+        table = self._link.table
+        assert table is not None
+        place = table.words[partition.tail_word]
+        if not place:
+            return []
+        data = table.tail.get(place, partition.slot_topic_id)
+        if data is None:
+            return []
+        try:
+            batch = RecordBatch(data, check_crcs=self._config.check_crcs)
+        except BrokerError:
+            return []  # the log tells what is wrong, and where
+        header = batch.header
+        is_next = header.base_offset == partition.position and header.last_offset + 1 == end
+        return [batch] if is_next else []
 
     def _visible(
         self, partition: AssignedPartition, batches: list[RecordBatch], end: int

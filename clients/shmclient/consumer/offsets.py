@@ -184,6 +184,10 @@ class Offsets:
         self._pending.append(PendingCommit(real, _note_committed(partitions, real), self.identify()))
         self.run_pending()
 
+    def has_pending(self) -> bool:
+        """Whether commits were made that nobody has heard the outcome of."""
+        return bool(self._pending)
+
     def run_pending(self) -> None:
         """Take answers that are there, and send the commits that wait; while there is no daemon they go on waiting."""
         if self._posted:

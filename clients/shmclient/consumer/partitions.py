@@ -53,6 +53,7 @@ class AssignedPartition:
         "start",
         "state_word",
         "stored",
+        "tail_word",
         "topic",
         "topic_id",
     )
@@ -64,6 +65,7 @@ class AssignedPartition:
         self.slot = -1
         self.end_word = 0
         self.state_word = 0
+        self.tail_word = 0
         self.topic_id = ""
         self.slot_topic_id = b""
         """As in the partition table: the slot may go to another topic."""
@@ -115,6 +117,7 @@ class AssignedPartition:
         word = table.last_stable_word if committed_only else table.high_watermark_word
         self.end_word = word(info.slot)
         self.state_word = table.state_word(info.slot)
+        self.tail_word = table.tail_word(info.slot)
 
     def close_reader(self) -> None:
         if self.reader is not None:

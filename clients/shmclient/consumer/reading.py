@@ -227,9 +227,10 @@ class Reader:
     def _next_partition(self, count: int) -> AssignedPartition | None:
         """A partition with ready messages: the current one until it runs out, then the next in turn."""
         current = self._current
-        if current is not None and current.ready:
-            return current
-        self._leave_current()
+        if current is not None:
+            if current.ready:
+                return current
+            self._leave_current()
         fetcher = self._fetcher
         fetcher.prepare()
         for _ in range(len(fetcher.partitions)):
@@ -269,7 +270,7 @@ class Reader:
         return True
 
     def _has_news(self) -> bool:
-        return bool(self._inbox or self._offsets.events) or self._fetcher.has_news()
+        return self._fetcher.has_news() or bool(self._inbox or self._offsets.events)
 
     def _serve(self) -> None:
         """What is due between two deliveries: automatic commits, commits that wait, statistics, rebalances, callbacks."""
@@ -279,8 +280,10 @@ class Reader:
         if self._group.is_active:
             self._group.serve(now)
             self._due_at = min(self._due_at, self._group.look_at())
-        self._offsets.run_pending()
-        self._serve_events()
+        if self._offsets.has_pending():
+            self._offsets.run_pending()
+        if self._events or self._offsets.events:
+            self._serve_events()
 
     def _serve_events(self) -> None:
         for events in (self._offsets.events, self._events):

@@ -17,6 +17,14 @@ def messages_of(topic: str, partition: int, batch: RecordBatch, start: int, stop
         BrokerError: INVALID_MSG when the columns are damaged.
     """
     timestamp_type = batch.timestamp_type
+    only = batch.only_record() if start == 0 and stop == 1 else None
+    if only is not None:
+        key, value = only
+        header = batch.header
+        timestamp = timestamp_type, batch.base_timestamp
+        return [
+            Message(topic, partition, header.base_offset, key, value, None, timestamp, header.leader_epoch)
+        ]
     timestamps: Iterable[Any]
     if batch.timestamps is None:
         timestamps = repeat((timestamp_type, batch.base_timestamp))

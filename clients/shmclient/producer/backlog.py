@@ -99,6 +99,14 @@ class Backlog:
         """True when ``count`` more records of together ``size`` bytes may be queued."""
         return self.queued() + count <= self._max_rows and self.queued_bytes() + size <= self._max_bytes
 
+    def has_room_for_lone(self, size: int) -> bool:
+        """True when one more record does not fill the queue, while none waits to be sent."""
+        reports = self._reports
+        return (
+            self.batched_rows + reports.waiting + 1 < self._max_rows
+            and self.weight + reports.waiting_bytes + size < self._max_bytes
+        )
+
     def has_room_again(self) -> bool:
         """True when a quarter of the queue is free: who waited for room is let go on for more than one record."""
         rows, size = self._max_rows, self._max_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -12,6 +13,7 @@ from shmbroker.records.builder import (
     Part,
     ProducerStamp,
     encode_batch,
+    encode_single,
     join_columns,
     restamp,
 )
@@ -74,6 +76,18 @@ class ProducerBatch:
         """Give the batch another producer epoch and sequence."""
         self.header = restamp(self.header, self.body, producer)
         self.sequence = producer.base_sequence
+
+
+def make_single(
+    partition: PartitionQueue, row: Row, size: int, producer: ProducerStamp, created_at: float
+) -> ProducerBatch:
+    """A batch of one value, or of a key and a value."""
+    stamp_ms = time.time_ns() // 1_000_000
+    value, key = (row, None) if type(row) is bytes else row[:2]
+    header, body = encode_single(value, key, stamp_ms, producer)
+    batch = ProducerBatch(partition, header, body, 1, size, producer.base_sequence, created_at)
+    batch.rows, batch.timestamps = (row,), stamp_ms
+    return batch
 
 
 def make_batch(

@@ -80,6 +80,16 @@ class Dealer:
                 unknown += bucket
         return unknown
 
+    def partition_of(self, topic: TopicQueue, row: Row) -> PartitionQueue | None:
+        """Where one row goes; None when that partition does not exist."""
+        now = time.monotonic()
+        if self._is_sticky and type(row) is bytes:
+            partition = self._sticky(topic, now)
+            topic.sticky_left -= len(row)
+            return partition
+        number = self._partitions_of(topic, [row], now)[0]
+        return topic.partitions[number] if 0 <= number < len(topic.partitions) else None
+
     def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
         """Add a whole column to one partition: ``partition``, or the next sticky one for UNASSIGNED."""
         now = time.monotonic()

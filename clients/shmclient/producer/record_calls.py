@@ -198,6 +198,8 @@ class RecordCalls:
         self._check_open()
         with sender.lock:
             sender.pumps += 1
+            if sender.threshold == 1 and sender.send_alone(queue):
+                return
             sender.pump()
             is_full = sender.backlog.is_full()
             needs_daemon = sender.attachment is None or not queue.partitions or bool(self._config.linger_ms)

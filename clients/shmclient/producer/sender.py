@@ -8,7 +8,9 @@ What becomes of them is in ``outcomes``.
 from __future__ import annotations
 
 import itertools
+import os
 import time
+from typing import Any
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.producers import REMEMBERED_BATCHES, next_sequence
@@ -19,7 +21,7 @@ from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, KafkaException, error_text, from_broker_error
 from shmclient.logs import client_log
-from shmclient.producer.batches import ProducerBatch, make_batch
+from shmclient.producer.batches import ProducerBatch, make_batch, make_single
 from shmclient.producer.dealer import Dealer
 from shmclient.producer.failures import (
     explain_acks,
@@ -28,7 +30,7 @@ from shmclient.producer.failures import (
 )
 from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.outcomes import Outcomes
-from shmclient.producer.queues import PartitionQueue, TopicQueue
+from shmclient.producer.queues import UNASSIGNED, PartitionQueue, TopicQueue, row_size
 from shmclient.producer.reports import Reports
 from shmclient.producer.transactions.sending import TransactionalSending
 
@@ -41,6 +43,10 @@ SPREAD_PARTITIONS = 16
 MAX_SPREAD = 16
 """A topic whose rows are dealt to many partitions gathers a bulk for every 16 of them, up to 16: what a batch costs whatever
 its size, here, in the broker and in the consumer, is shared by more rows then."""
+LONE_BYTES = 4096
+"""Up to this size a record is sent past all queues."""
+MAX_ANSWERS_LEFT = 16
+"""Answers of records sent one at a time that produce() leaves to poll()."""
 SINGLE_OVERHEAD_BYTES = 64
 """What the columns of a batch of one record take beside its key, value and headers, generously."""
 
@@ -73,6 +79,10 @@ class Sender(Outcomes):
         """Threads of the application that sleep until the broker answers."""
         self._codec = _CODECS[config.compression_type]
         self._linger_s = config.linger_ms / 1000
+        self._needs_care = bool(
+            self._linger_s or self._acks > 1 or self._codec != Codec.NONE or transactional is not None
+        )
+        """No record is as simple as :meth:`send_alone` takes them."""
         self._request_id = 0
         self._ordinals = itertools.count()
         self._flushes = 0
@@ -217,6 +227,43 @@ class Sender(Outcomes):
                 topic.rows and topic.partitions for topic in self.backlog.topics.values()
             ):
                 return
+
+    def send_alone(self, topic: TopicQueue) -> bool:
+        """Send the only row there is, past all queues: a lone record is waited for. False when it takes more than that, or when
+        it is time to look at the answers: what is answered already does not keep a record waiting."""
+        attachment = self._attachment
+        if (
+            attachment is None
+            or self._active
+            or self._needs_care
+            or len(topic.rows) != 1
+            or not topic.partitions
+            or topic.is_stale
+            or topic.counted_rows
+            or not len(self._in_flight) == attachment.completions.waiting() < MAX_ANSWERS_LEFT
+        ):
+            return False
+        row = topic.rows[0]
+        if type(row) is tuple and not _is_plain(row):
+            return False
+        size = len(row) if type(row) is bytes else row_size(row)
+        if size > min(LONE_BYTES, topic.max_message_bytes // 2) or not self.backlog.has_room_for_lone(size):
+            return False
+        partition = self._dealer.partition_of(topic, row)
+        if partition is None or partition.is_other_log:
+            return False
+        stamp = ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
+        batch = make_single(partition, row, size, stamp, time.monotonic())
+        if not self._write(attachment, batch):
+            return False
+        if attachment.ring_doorbell():
+            os.sched_yield()
+        batch.ordinal = next(self._ordinals)
+        partition.next_sequence = next_sequence(batch.sequence)
+        self.backlog.batched_rows += 1
+        self.backlog.weight += size
+        del topic.rows[0]
+        return True
 
     def _follow_transaction(self, transactional: TransactionalSending) -> None:
         """Take records while a transaction does, and give them up when it has failed."""
@@ -396,6 +443,18 @@ class Sender(Outcomes):
         if self._acks == 0:
             self._report(batch, None, -1, None)
         return True
+
+
+def _is_plain(row: tuple[Any, ...]) -> bool:
+    """Whether a row is a key and a value only."""
+    value, key, partition, timestamp, headers, _ = row
+    return (
+        type(value) is bytes
+        and (key is None or type(key) is bytes)
+        and partition == UNASSIGNED
+        and not timestamp
+        and not headers
+    )
 
 
 def _raise(error: KafkaError) -> None:

@@ -20,6 +20,7 @@ from shmbroker.records.control import Marker
 from shmbroker.shm.completions import Completion
 from shmbroker.shm.counters import CountersFile, SystemCounter
 from shmbroker.shm.ring import Frame
+from shmbroker.shm.tail import LONE_BYTES
 from shmbroker.shm.wakeup import make_fence
 from shmbrokerd.broker.flush_timers import FlushTimers
 from shmbrokerd.broker.flusher import Flusher, Listener
@@ -32,9 +33,6 @@ ROUND_BYTES = 512 * 1024
 """Batch bytes a round takes in all: commits of this size run from the CPU's cache, larger ones were measured 4x slower."""
 MIN_SHARE_BYTES = 64 * 1024
 """What each ring may give in a round however many there are: below this the commit costs more than the bytes."""
-LONE_BYTES = 4096
-"""After a round of one batch smaller than this the loop lets the reader that it woke go first, should they share a processor:
-what is left to do, answer and count, can wait, and a lone record's reader does."""
 ACKS_ALL = -1
 KNOWN_ACKS = frozenset({0, 1, ACKS_ALL})
 
@@ -157,12 +155,15 @@ class AppendLoop:
                 size += len(frame.batch)
         now_ms = _now_ms()
         answers: Answers = []
+        # Then all is about its readers: they find it in the table's tail, and go first, should they share a processor with us.
+        is_lone = batches == 1 and size <= LONE_BYTES
         appended = [
-            self._append(slot, frames_of_slot, now_ms, answers) for slot, frames_of_slot in taken.items()
+            self._append(slot, frames_of_slot, now_ms, answers, is_lone=is_lone)
+            for slot, frames_of_slot in taken.items()
         ]
         # Readers first: a producer seldom waits for its answer as urgently as a reader for its data.
         woken = self._wake_consumers([each.partition.slot for each in appended if each])
-        if woken and batches == 1 and size < LONE_BYTES:
+        if woken and is_lone:
             os.sched_yield()
         for each in appended:
             if each:
@@ -172,7 +173,13 @@ class AppendLoop:
         return batches
 
     def _append(
-        self, slot: int, frames: list[tuple[ProducerSession, Frame]], now_ms: int, answers: Answers
+        self,
+        slot: int,
+        frames: list[tuple[ProducerSession, Frame]],
+        now_ms: int,
+        answers: Answers,
+        *,
+        is_lone: bool,
     ) -> Appended | None:
         """Append the frames of one partition. Refusals are added to ``answers``; None when nothing was appended."""
         partition = self.partitions.get(slot)
@@ -206,7 +213,7 @@ class AppendLoop:
             completion = Completion(frame.request_id, position.base_offset, position.append_time, 0)
             staged.append(Staged(producer, frame, completion, 0 if position.is_duplicate else header.count))
         try:
-            size = partition.commit()
+            size = partition.commit(is_lone=is_lone)
         except BrokerError as error:
             log.error("%s", error.message)
             self._counters.add(SystemCounter.STORAGE_ERRORS)

@@ -48,7 +48,8 @@ class LedPartition:
         self.partition = partition
         self.config = config
         self.is_compacted = "compact" in config.cleanup_policy
-        self.topic_tag = topic_tag(table.topic_id(slot))
+        self._topic_id = table.topic_id(slot)
+        self.topic_tag = topic_tag(self._topic_id)
         self._table = table
         self._appended = self._rolls = 0
         self.is_online = True
@@ -143,11 +144,16 @@ class LedPartition:
                 f" message.timestamp.before.max.ms={config.message_timestamp_before_max_ms})",
             )
 
-    def commit(self) -> int:
-        """Append what is staged and let readers see it; returns the bytes. Raises BrokerError KAFKA_STORAGE_ERROR."""
+    def commit(self, *, is_lone: bool = False) -> int:
+        """Append what is staged and let readers see it; returns the bytes. A lone batch is also put where readers that wait
+        for it find it at once.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR.
+        """
         size = self.log.commit()
         self._appended += 1
-        self.publish()
+        self.publish(self._table.tail.put(self._topic_id, self.log.newest) if is_lone and size else 0)
         return size
 
     # --- producers -----------------------------------------------------------------------------------------
@@ -186,8 +192,9 @@ class LedPartition:
 
     # --- what the table says -------------------------------------------------------------------------------
 
-    def publish(self) -> None:
-        """With one replica a committed batch is replicated to all: the high watermark is the end of the log."""
+    def publish(self, place: int = 0) -> None:
+        """With one replica a committed batch is replicated to all: the high watermark is the end of the log. ``place``: of the
+        newest batch in the tail."""
         log = self.log
         state = PartitionState.ONLINE if self.is_online else PartitionState.OFFLINE
         self._table.publish(
@@ -202,6 +209,7 @@ class LedPartition:
                 self._appended,
                 state,
             ),
+            place,
         )
 
     def go_offline(self) -> None:

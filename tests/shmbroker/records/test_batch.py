@@ -107,3 +107,22 @@ def test_a_view_keeps_the_batch_alive() -> None:
 def test_a_compressed_body_is_decompressed_once() -> None:
     batch = RecordBatch(b"".join(build_batch(Columns([b"x" * 100] * 10), 0, codec=Codec.GZIP)))
     assert batch.body is batch.body
+
+
+@given(data=st.data())
+def test_an_only_record_is_what_the_columns_say_or_is_not_taken_for_one(
+    data: st.DataObject, columns, codecs
+) -> None:
+    built = data.draw(columns)
+    batch = RecordBatch(b"".join(build_batch(built, 5, codec=data.draw(codecs))))
+    only = batch.only_record()
+    keys = batch.key_list()
+    is_plain = (
+        len(built.values) == 1
+        and built.values[0] is not None
+        and built.timestamps is None
+        and built.headers is None
+        and batch.header.codec == Codec.NONE
+        and (keys is None or keys[0] is not None)
+    )
+    assert only == ((None if keys is None else keys[0], built.values[0]) if is_plain else None)

@@ -10,6 +10,8 @@ from shmbroker.records.builder import (
     Columns,
     ProducerStamp,
     build_batch,
+    encode_batch,
+    encode_single,
     join_columns,
     pack_column,
     restamp,
@@ -114,3 +116,14 @@ def test_columns_cut_from_one_and_joined_are_the_column(data: st.DataObject) -> 
     header, body = build_batch(Columns(joined), 5)
     assert RecordBatch(header + body, check_crcs=False).value_list() == values
     assert (header, body) == build_batch(Columns(values), 5)
+
+
+@given(
+    value=st.binary(max_size=40), key=st.none() | st.binary(max_size=20), timestamp=st.integers(0, 1 << 50)
+)
+def test_one_record_is_encoded_as_a_batch_of_one(value: bytes, key: bytes | None, timestamp: int) -> None:
+    stamp = ProducerStamp(7, 3, 12)
+    columns = Columns([value], None if key is None else [key])
+    header, parts = encode_batch(columns, timestamp, stamp)
+    single_header, single_parts = encode_single(value, key, timestamp, stamp)
+    assert (single_header, b"".join(single_parts)) == (header, b"".join(parts))

@@ -151,3 +151,26 @@ def test_a_partitioner_that_fails_is_told_of_and_harms_its_own_row_only() -> Non
     assert make_dealer(partitioner, lines).deal(topic, rows) == [rows[1]]
     assert dealt(topic) == {0: [rows[0], rows[2]]}
     assert lines == ["the partitioner failed for a key of 3 bytes: ValueError('no such thing')"]
+
+
+@pytest.mark.parametrize(
+    "partitioner", ["murmur2_random", "consistent_random", "fnv1a", lambda key, count: 2]
+)
+def test_one_row_goes_where_it_would_be_dealt_to(partitioner: Any) -> None:
+    topic, dealer = make_topic(5), make_dealer(partitioner)
+    for item in (row(b"v", b"key"), row(b"v", b"other"), row(b"v", b"k", 3)):
+        dealer.deal(topic, [item])
+        ((number, _),) = dealt(topic).items()
+        topic.partitions[number].take_all()
+        partition = dealer.partition_of(topic, item)
+        assert partition is topic.partitions[number]
+    assert dealer.partition_of(topic, row(b"v", b"k", 7)) is None
+
+
+def test_rows_sent_one_by_one_share_the_sticky_partition_until_it_had_its_share() -> None:
+    topic = make_topic(2)
+    dealer = make_dealer(sticky_linger_s=FOREVER_S, sticky_bytes=10)
+    partitions = [dealer.partition_of(topic, b"12345") for _ in range(6)]
+    first, second = partitions[0], partitions[2]
+    assert partitions == [first, first, second, second, first, first]
+    assert first is not second

@@ -334,3 +334,48 @@ def test_a_callback_that_cannot_be_called_is_refused_whatever_the_record(
             with pytest.raises(TypeError, match="delivery callback must be callable"):
                 producer.produce(TOPIC, value, on_delivery=3)  # type: ignore[arg-type]
         assert len(producer) == 0
+
+
+# --- records that are sent alone -----------------------------------------------------------------------------
+
+
+def wait_until_answered(producer: Producer) -> None:
+    """By the broker; nobody need have looked at the answers."""
+    sender = producer._sender
+
+    def is_answered() -> bool:
+        attachment = sender.attachment
+        return attachment is not None and attachment.completions.waiting() == len(sender._in_flight)
+
+    eventually(is_answered)
+
+
+def test_records_sent_one_at_a_time_are_limited_by_the_queue_too(shared_broker: EmbeddedBroker) -> None:
+    settings = conf(shared_broker, queue_buffering_max_messages=5)
+    with Producer(settings | {"on_delivery": lambda *_: None}) as producer:
+        producer.list_topics(TOPIC, timeout=TIMEOUT_S)
+        for _ in range(5):
+            producer.produce(TOPIC, b"value")
+            wait_until_answered(producer)
+        with pytest.raises(BufferError):
+            producer.produce(TOPIC, b"value")
+        assert len(producer) == 5
+        assert producer.poll(TIMEOUT_S) == 5
+        producer.produce(TOPIC, b"value")
+
+
+def test_records_sent_one_at_a_time_without_a_poll_are_answered_in_the_end(
+    shared_broker: EmbeddedBroker,
+) -> None:
+    reports = Reports()
+    with Producer(conf(shared_broker) | {"on_delivery": reports}) as producer:
+        producer.list_topics(TOPIC, timeout=TIMEOUT_S)
+        for number in range(50):
+            producer.produce(TOPIC, b"%d" % number, b"key")
+            wait_until_answered(producer)
+    assert [(message.key(), message.value()) for message in reports.messages] == [
+        (b"key", b"%d" % number) for number in range(50)
+    ]
+    assert set(reports.codes) == {None}
+    offsets = [message.offset() or 0 for message in reports.messages]
+    assert offsets == list(range(offsets[0], offsets[0] + 50))
