@@ -111,11 +111,12 @@ class BrokerProcess:
             return all(threads.map(_flush, list(self._loop.partitions.values())))
 
     def _shut_down(self) -> None:
-        """Finish flushes that run, close the logs. All that was committed is in the page cache already."""
+        """Finish flushes that run, close the logs. All that was committed is in the page cache already, and the table goes on
+        saying so: readers read on while there is no daemon."""
         self._flusher.stop()
         self._upkeep.stop()
         for partition in self._loop.partitions.values():
-            partition.close(delete=False)
+            partition.log.close()
         self._channel.close()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from shmbroker.directories import TABLE_NAME
@@ -81,3 +83,19 @@ def test_damage_to_what_is_shared_is_no_damage_to_the_log(broker: EmbeddedBroker
             file.seek(at)
             file.write(b"SECOND")
         assert take(consumer) == (1, b"second")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_is_committed_is_read_while_there_is_no_daemon(
+    broker: EmbeddedBroker, signal_number: signal.Signals
+) -> None:
+    send(broker, b"first")
+    with consumer_of(broker, 0) as consumer:
+        assert take(consumer) == (0, b"first")
+        send(broker, b"second", b"third")
+        daemon = psutil.Process(broker.pid)
+        processes = [daemon, *daemon.children()]
+        daemon.send_signal(signal_number)
+        _, alive = psutil.wait_procs(processes, TIMEOUT_S)
+        assert not alive
+        assert [take(consumer) for _ in range(2)] == [(1, b"second"), (2, b"third")]
