@@ -176,7 +176,7 @@ class PartitionWriter(PartitionLog):
         self.log_end = last.base_offset + last.header.last_offset_delta + 1
         self._first_open = self.producers.first_open
         self.producers.forgotten.clear()
-        return sum(item.header.length for item in staged)
+        return sum([item.header.length for item in staged])
 
     def _put(self, staged: Sequence[Staged], txn: Any, tables: Mapping[bytes, Any]) -> None:
         log = tables[segment.LOG]

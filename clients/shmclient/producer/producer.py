@@ -94,6 +94,8 @@ class Producer(BatchCalls, TransactionCalls):
         """
         self._check_open()
         reports, sender = self._reports, self._sender
+        if timeout == 0 and self._small_bytes > 0 and sender.is_quiet() and reports.is_empty():
+            return 0
         deadline = Deadline(timeout)
         if self._background.has_events:
             self._background.start()

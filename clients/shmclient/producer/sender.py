@@ -45,6 +45,8 @@ MAX_SPREAD = 16
 its size, here, in the broker and in the consumer, is shared by more rows then."""
 LONE_BYTES = 4096
 """Up to this size a record is sent past all queues."""
+LONE_PAUSE_S = 0.0005
+"""Records that come faster than this are not waited for one by one: to let the broker go first would cost them their company."""
 MAX_ANSWERS_LEFT = 16
 """Answers of records sent one at a time that produce() leaves to poll()."""
 SINGLE_OVERHEAD_BYTES = 64
@@ -83,6 +85,8 @@ class Sender(Outcomes):
             self._linger_s or self._acks > 1 or self._codec != Codec.NONE or transactional is not None
         )
         """No record is as simple as :meth:`send_alone` takes them."""
+        self._sent_at = 0.0
+        """When anything was written to the ring last, on the monotonic clock."""
         self._request_id = 0
         self._ordinals = itertools.count()
         self._flushes = 0
@@ -107,6 +111,12 @@ class Sender(Outcomes):
             or self.backlog.has_rows()
             or (self.transactional is not None and self.transactional.has_outstanding())
         )
+
+    def is_quiet(self) -> bool:
+        """True when nothing waits to be sent, and no answer to be looked at. For a glance without the lock: what comes meanwhile
+        is for the next one."""
+        attachment = self._attachment
+        return self.threshold == 1 and attachment is not None and not attachment.completions.has_entries()
 
     def needs_answer(self) -> bool:
         """True when something waits to be sent until the broker has answered what is under way."""
@@ -229,11 +239,13 @@ class Sender(Outcomes):
                 return
 
     def send_alone(self, topic: TopicQueue) -> bool:
-        """Send the only row there is, past all queues: a lone record is waited for. False when it takes more than that, or when
-        it is time to look at the answers: what is answered already does not keep a record waiting."""
+        """Send the only row there is, past all queues: a lone record is waited for. False when it takes more than that, when it
+        is time to look at the answers (one that is there does not keep a record waiting), or when it is not so lone."""
         attachment = self._attachment
+        now = time.monotonic()
         if (
             attachment is None
+            or now < self._sent_at + LONE_PAUSE_S
             or self._active
             or self._needs_care
             or len(topic.rows) != 1
@@ -253,9 +265,10 @@ class Sender(Outcomes):
         if partition is None or partition.is_other_log:
             return False
         stamp = ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
-        batch = make_single(partition, row, size, stamp, time.monotonic())
+        batch = make_single(partition, row, size, stamp, now)
         if not self._write(attachment, batch):
             return False
+        self._sent_at = now
         if attachment.ring_doorbell():
             os.sched_yield()
         batch.ordinal = next(self._ordinals)
@@ -341,6 +354,7 @@ class Sender(Outcomes):
         for partition in done:
             del self._active[partition]
         if sent:
+            self._sent_at = now
             attachment.ring_doorbell()
 
     def _send_partition(

@@ -103,8 +103,10 @@ class LedPartition:
         check_crc(header, batch)
         check_bounds(header, batch)
         self._check_limits(header, now_ms)
-        batch, header = recompress(batch, header, self.config.compression_type)
-        append_time = now_ms if self.config.message_timestamp_type == "LogAppendTime" else -1
+        config = self.config
+        if config.compression_type != "producer":
+            batch, header = recompress(batch, header, config.compression_type)
+        append_time = now_ms if config.message_timestamp_type == "LogAppendTime" else -1
         return header, self.log.stage(batch, header, append_time, now_ms)
 
     def _check_limits(self, header: Header, now_ms: int) -> None:
