@@ -46,7 +46,7 @@ its size, here, in the broker and in the consumer, is shared by more rows then."
 LONE_BYTES = 4096
 """Up to this size a record is sent past all queues."""
 LONE_PAUSE_S = 0.0005
-"""Records that come faster than this are not waited for one by one: to let the broker go first would cost them their company."""
+"""Records that come faster than this are not waited for one by one: letting the broker go first would cost them their company."""
 MAX_ANSWERS_LEFT = 16
 """Answers of records sent one at a time that produce() leaves to poll()."""
 SINGLE_OVERHEAD_BYTES = 64
@@ -113,7 +113,7 @@ class Sender(Outcomes):
         )
 
     def is_quiet(self) -> bool:
-        """True when nothing waits to be sent, and no answer to be looked at. For a glance without the lock: what comes meanwhile
+        """True when nothing waits to be sent, and no answer to be looked at. A glance without the lock: what comes meanwhile
         is for the next one."""
         attachment = self._attachment
         return self.threshold == 1 and attachment is not None and not attachment.completions.has_entries()
