@@ -46,7 +46,7 @@ its size, here, in the broker and in the consumer, is shared by more rows then."
 LONE_BYTES = 4096
 """Up to this size a record is sent past all queues."""
 LONE_PAUSE_S = 0.0005
-"""Records that come faster than this are not waited for one by one: letting the broker go first would cost them their company."""
+"""Records that come faster than this are not waited for one by one, and letting the broker go first would keep them apart."""
 MAX_ANSWERS_LEFT = 16
 """Answers of records sent one at a time that produce() leaves to poll()."""
 SINGLE_OVERHEAD_BYTES = 64
