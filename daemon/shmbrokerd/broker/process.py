@@ -115,7 +115,7 @@ class BrokerProcess:
         self._flusher.stop()
         self._upkeep.stop()
         for partition in self._loop.partitions.values():
-            partition.close(delete=False)
+            partition.close()
         self._channel.close()
 
 
