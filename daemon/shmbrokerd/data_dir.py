@@ -11,13 +11,13 @@ import base64
 import contextlib
 import fcntl
 import os
-import re
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from shmbroker.directories import DATA_DIR_FORMAT, DATA_DIR_VERSION, LOCK_NAME, LOGS_NAME, PROPERTIES_NAME
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.folder_names import is_partition_name
 
 METADATA_NAME = "metadata.mdb"
 ORPHAN_WAIT_S = 10.0
@@ -27,9 +27,6 @@ a new daemon waits for that."""
 _SCRATCH_NAME = PROPERTIES_NAME + ".new"
 _HARMLESS = frozenset({LOCK_NAME, _SCRATCH_NAME, "lost+found"})
 """What a folder may hold and still count as empty: our own first steps, and what mkfs leaves."""
-
-
-_PARTITION_NAME = re.compile(r"[a-zA-Z0-9._-]+-[0-9]+", re.ASCII)
 
 
 class DataDirError(BrokerError):
@@ -76,11 +73,6 @@ class DataDir(NamedTuple):
 
     def close(self) -> None:
         os.close(self.lock_fd)
-
-
-def is_partition_name(name: str) -> bool:
-    """Whether a folder of this name can be the log of a partition."""
-    return _PARTITION_NAME.fullmatch(name) is not None
 
 
 def open_data_dir(path: Path, node_id: int) -> DataDir:

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Collection
 
 from shmbroker.config.static import StaticConfig
 from shmbroker.errors import BrokerError
+from shmbroker.log.folder_names import LogOwner
 from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.table import PartitionTable
 from shmbrokerd import systemd
@@ -21,6 +23,7 @@ from shmbrokerd.journal import Journal
 from shmbrokerd.last_run import LastRunFile
 from shmbrokerd.log_recovery import LogRecovery
 from shmbrokerd.logs import log
+from shmbrokerd.metadata.records import Drop
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.monitor_process import MonitorProcess
 from shmbrokerd.owner import Owner
@@ -32,6 +35,7 @@ from shmbrokerd.server.data_life import DataLife
 from shmbrokerd.server.groups import Groups
 from shmbrokerd.server.lag import LagMonitor
 from shmbrokerd.server.listener import ConnectionLimits, Listener
+from shmbrokerd.server.log_folders import LogFolders
 from shmbrokerd.server.partition_logs import PartitionLogs
 from shmbrokerd.server.sessions import RingLimits, Sessions
 from shmbrokerd.server.transactions import Transactions
@@ -70,8 +74,17 @@ class Service:
         last_run = LastRunFile(data_dir.path)
         self._recovery = LogRecovery(last_run, config.number("num.recovery.threads.per.data.dir"))
         self._life = DataLife(data_dir.logs_path, self._supervisor, self._settings, counters)
+        self._folders = LogFolders(data_dir.logs_path, lambda: self._journal.state, self._forget_deleted)
         self._logs = PartitionLogs(
-            table, data_dir, self._supervisor, self._settings, timeout_s, self._recovery, self._life
+            table,
+            data_dir,
+            self._supervisor,
+            self._settings,
+            timeout_s,
+            self._recovery,
+            self._life,
+            self._folders,
+            lambda opened: self._transactions.log_opened(opened),
         )
         self._cleaning = Cleaning(
             self._settings, self._logs, self._supervisor, runtime_dir.table_path, counters
@@ -113,7 +126,7 @@ class Service:
             loop.add_signal_handler(number, stop.set)
         if self._owner is not None:
             loop.add_reader(self._owner.pidfd, stop.set)
-        self._logs.sweep()
+        self._folders.sweep()
         self._logs.begin_recovery()
         supervising = asyncio.create_task(self._supervisor.run(self._broker_started))
         stopping = asyncio.create_task(stop.wait())
@@ -169,6 +182,7 @@ class Service:
         await self._transactions.stop()
         self._sessions.close_all()
         self._lag.close()
+        self._folders.stop()
         await self._journal.close()
         if is_flushed:
             self._recovery.note_clean_stop()
@@ -198,6 +212,12 @@ class Service:
 
     def _notice(self, notice: BrokerNotice) -> None:
         self._conductor.notice(notice)
+
+    def _forget_deleted(self, owners: Collection[LogOwner]) -> None:
+        """Their folders are gone, and nothing has to say any more that they may go."""
+        rows = self._journal.state.deleted_logs
+        with contextlib.suppress(BrokerError):  # the next start finds out that they are gone
+            self._journal.enter([Drop(rows[owner]) for owner in owners if owner in rows], may_wait=True)
 
     def _settings(self) -> Settings:
         return Settings(self._config, self._journal.state)

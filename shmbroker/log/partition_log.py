@@ -7,7 +7,6 @@ What is appended is the business of ``writer``, which is built on this. One thre
 from __future__ import annotations
 
 import contextlib
-import shutil
 import struct
 import threading
 from collections.abc import Sequence
@@ -160,11 +159,6 @@ class PartitionLog:
         if self._active is not None:
             self._active.close()
             self._active = None
-
-    def delete(self) -> None:
-        """Close the log and remove its folder; readers that have a segment open keep it until they let go."""
-        self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def log_bytes(self) -> int:

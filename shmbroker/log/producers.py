@@ -23,6 +23,8 @@ MAX_PRODUCERS = 10_000
 """Default of ``max.producers.per.partition``."""
 FORGOTTEN_SHARE = 16
 """A full partition forgets one of so many of its producers at a time, so that looking for them costs little for each."""
+MAX_PRODUCER_ID = (1 << 62) - 1
+"""Higher ones were made up by a client. Were ids given out above such a one, there could soon be none left."""
 NO_TRANSACTION = -1
 _HEAD = struct.Struct("<qqihH")
 _BATCH = struct.Struct("<iiqq")
@@ -141,6 +143,12 @@ class ProducerStates:
         """None for a producer that was forgotten."""
         row = self._rows.get(producer_id)
         return None if row is None else row.pack()
+
+    def highest(self) -> tuple[int, int]:
+        """(producer id, coordinator epoch), -1 for none; ids that no daemon gives out do not count."""
+        ids = (producer_id for producer_id in self._rows if producer_id <= MAX_PRODUCER_ID)
+        epochs = (row.coordinator_epoch for row in self._rows.values())
+        return max(ids, default=-1), max(epochs, default=-1)
 
     @property
     def first_open(self) -> int | None:

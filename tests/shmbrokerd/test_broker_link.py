@@ -86,7 +86,7 @@ def test_descriptors_travel_with_their_order() -> None:
 
 def test_a_refusal_is_raised_with_its_reason() -> None:
     async def scenario(link: BrokerLink, broker: Broker, _: list[BrokerNotice]) -> None:
-        order = asyncio.create_task(link.request(m.ClosePartition(1, False), timeout_s=10))
+        order = asyncio.create_task(link.request(m.ClosePartition(1), timeout_s=10))
         command = await broker.receive()
         broker.send(command.correlation_id, m.BrokerReply(ErrorCode.KAFKA_STORAGE_ERROR, "disk gone"))
         with pytest.raises(BrokerError, match="disk gone"):

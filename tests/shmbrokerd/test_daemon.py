@@ -12,12 +12,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import pytest
 
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
 from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.table import PartitionTable
+from shmbrokerd.controller.topics import removal_records
+from shmbrokerd.journal import load_state
+from shmbrokerd.store import MetadataStore
 
 
 def topics(client: Any) -> dict[str, m.TopicInfo]:
@@ -210,16 +214,29 @@ def test_every_start_is_another_incarnation(start_daemon: Any) -> None:
     assert start_daemon().connect().hello().incarnation != before
 
 
+def deleted_logs(store: Path) -> int:
+    """How many are written down, as a reader beside the daemon sees it."""
+    with lmdb.open(str(store), subdir=False, readonly=True, max_dbs=32) as environment:
+        table = environment.open_db(b"deleted logs", create=False)
+        with environment.begin(db=table) as transaction:
+            return int(transaction.stat(table)["entries"])
+
+
 def test_logs_of_topics_deleted_before_a_crash_are_swept(start_daemon: Any, wait_for: Any) -> None:
     first = start_daemon()
-    create(first.attach(), "kept")
+    client = first.attach()
+    create(client, "kept")
+    create(client, "gone")
     first.kill()
-    leftover = first.data_dir / "logs" / "gone-0"
-    leftover.mkdir()
-    (leftover / "00000000000000000000.mdb").touch()
-    start_daemon()
+    store = MetadataStore(first.data_dir / "metadata.mdb", 16 << 20)
+    state = load_state(store)
+    store.write(removal_records(state, state.topics["gone"]))  # and there the crash was
+    store.close()
     logs = first.data_dir / "logs"
+    assert (logs / "gone-0").is_dir()
+    start_daemon()
     wait_for(lambda: sorted(path.name for path in logs.iterdir()) == ["kept-0"])
+    wait_for(lambda: deleted_logs(first.data_dir / "metadata.mdb") == 0)  # forgotten once it is done
 
 
 # --- the broker process ------------------------------------------------------------------------------------

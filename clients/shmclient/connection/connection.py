@@ -34,12 +34,9 @@ from shmclient.errors import KafkaError, KafkaException, from_broker_error
 
 RECONNECT_INTERVAL_S = 0.02
 """Pause between two looks for a daemon that is not there: short, for a restart takes some 100 ms."""
-GREETING_TIMEOUT_S = 5.0
-"""How long a daemon that took the connection may need to greet. It needs a millisecond, unless the machine is overloaded; one
-that is stopped never does."""
-MIN_GREETING_S = 1.0
-"""Where a call has less time left than that it waits so long for the greeting: calls with very short time-outs would give up
-each connection to a slow daemon, and never get one."""
+MIN_GREETING_S = 0.1
+"""How long a daemon that took the connection may need to greet, in a call that has no more time: it needs a millisecond. One
+that needs longer (it is stopped, or the machine overloaded) is not given up: the next call looks whether it has greeted."""
 
 PUSH = 0
 """Correlation id of what the daemon says without being asked."""
@@ -74,6 +71,8 @@ class Connection:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._channel: Channel[Request, Response] | None = None
+        self._greeting: tuple[Channel[Request, Response], int] | None = None
+        """A connection over which the daemon was greeted and has not answered yet, and the correlation id of that."""
         self._close_channel: weakref.finalize[..., Connection] | None = None
         """Clients are often dropped without being closed (AdminClient has no need of it): not worth a warning. A __del__ could
         come after the socket's own where both are part of a circle."""
@@ -116,7 +115,7 @@ class Connection:
     ) -> tuple[R, list[int]]:
         """As :meth:`request`, for replies that carry descriptors; they belong to the caller."""
         deadline = time.monotonic() + timeout_s
-        with self._lock:
+        with self._turn(timeout_s):
             while True:
                 is_reused = self._channel is not None
                 channel = self._connect(deadline)
@@ -149,6 +148,24 @@ class Connection:
                     if not isinstance(error, KafkaException):
                         self.disconnect()  # Ctrl-C: the answer that is on its way belongs to nobody
                     raise
+
+    @contextlib.contextmanager
+    def _turn(self, timeout_s: float) -> Iterator[None]:
+        """One thread at a time. Who waits here may have less time than who is served.
+
+        Raises:
+            KafkaException: _TIMED_OUT.
+        """
+        if self._pid != os.getpid():
+            self._forget_parent()  # its lock may have been held by a thread that does not exist here
+        lock = self._lock
+        if not lock.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX)):
+            text = f"another thread of this client waited for the daemon all of the {timeout_s:g} s"
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, text))
+        try:
+            yield
+        finally:
+            lock.release()
 
     def post(self, body: RequestBody, on_reply: OnReply) -> None:
         """Send ``body`` without waiting for its reply, over the connection there is or can be made at once.
@@ -223,42 +240,63 @@ class Connection:
     def _connect(self, deadline: float) -> Channel[Request, Response]:
         if self._pid != os.getpid():
             self._forget_parent()
-        is_single_look = time.monotonic() >= deadline
         while self._channel is None:
             try:
-                patience_s = GREETING_TIMEOUT_S if is_single_look else _patience_s(deadline)
-                self._take_channel(self._open_channel(), patience_s)
-            except (ConnectionError, TimeoutError, FileNotFoundError) as error:
+                self._await_greeting(max(MIN_GREETING_S, deadline - time.monotonic()))
+            except TimeoutError:
+                raise self._absence("; it took the connection and does not answer") from None
+            except (ConnectionError, BlockingIOError, FileNotFoundError) as error:
                 if time.monotonic() >= deadline:
-                    reason = f"; last answer: {error}" if isinstance(error, ChannelClosedError) else ""
-                    raise KafkaException(
-                        KafkaError(KafkaError._TRANSPORT, where_looked(self._bootstrap) + reason)
-                    ) from None
+                    is_answer = isinstance(error, ChannelClosedError)
+                    raise self._absence(f"; last answer: {error}" if is_answer else "") from None
                 time.sleep(min(RECONNECT_INTERVAL_S, max(0.0, deadline - time.monotonic())))
             except OSError as error:
-                raise KafkaException(
-                    KafkaError(KafkaError._TRANSPORT, f"{where_looked(self._bootstrap)}; {error.strerror}")
-                ) from None
+                raise self._absence(f"; {error.strerror}") from None
         return self._channel
 
-    def _take_channel(self, channel: Channel[Request, Response], timeout_s: float) -> None:
-        """Greet; the connection stands for others when that is done."""
+    def _absence(self, reason: str) -> KafkaException:
+        return KafkaException(KafkaError(KafkaError._TRANSPORT, where_looked(self._bootstrap) + reason))
+
+    def _await_greeting(self, timeout_s: float) -> None:
+        """Greet, unless that is done, and wait for the answer. After a TimeoutError the next call goes on waiting for it."""
+        channel, correlation_id = self._greeting or self._greet()
         try:
-            hello = self._greet(channel, timeout_s)
+            reply = self._receive(channel, correlation_id, time.monotonic() + timeout_s)
+            if isinstance(reply, Failure):
+                raise KafkaException(KafkaError(reply.code, reply.message))
+            if not isinstance(reply, HelloReply):
+                raise ChannelClosedError(f"the daemon greeted with a {type(reply).__name__}")
+        except TimeoutError:
+            raise
+        except BaseException:
+            self._drop_channel()
+            raise
+        self._greeting = None
+        self.hello = reply
+        self._table = None
+        self.generation += 1
+        self._channel = channel
+
+    def _greet(self) -> tuple[Channel[Request, Response], int]:
+        channel = self._open_channel()
+        hello = Hello(PROTOCOL_VERSION, self._client_id, f"shmclient {__version__}")
+        try:
+            correlation_id = self._send(channel, hello, time.monotonic() + MIN_GREETING_S)
         except BaseException:
             channel.close()
             raise
         self._close_channel = weakref.finalize(self, channel.close)
         self._close_channel.atexit = False
-        self.hello = hello
-        self._table = None
-        self.generation += 1
-        self._channel = channel
+        self._greeting = channel, correlation_id
+        return self._greeting
 
     def _open_channel(self) -> Channel[Request, Response]:
         failure: OSError | None = None
         for path in control_sockets(self._bootstrap):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            sock.setblocking(
+                False
+            )  # where a daemon that is stopped has more who wait than it can, this would never end
             try:
                 sock.connect(str(path))
             except OSError as error:
@@ -267,16 +305,6 @@ class Connection:
                 continue
             return Channel(sock, _REQUESTS, _RESPONSES)
         raise failure or FileNotFoundError("no runtime dir to look in")
-
-    def _greet(self, channel: Channel[Request, Response], timeout_s: float) -> HelloReply:
-        hello = Hello(PROTOCOL_VERSION, self._client_id, f"shmclient {__version__}")
-        deadline = time.monotonic() + timeout_s
-        reply = self._receive(channel, self._send(channel, hello, deadline), deadline)
-        if isinstance(reply, Failure):
-            raise KafkaException(KafkaError(reply.code, reply.message))
-        if not isinstance(reply, HelloReply):
-            raise ChannelClosedError(f"the daemon greeted with a {type(reply).__name__}")
-        return reply
 
     def disconnect(self) -> None:
         """Close the connection, if there is one; the next request makes a new one."""
@@ -288,7 +316,7 @@ class Connection:
             self._drop_channel()
 
     def _drop_channel(self) -> None:
-        self._channel = None
+        self._channel = self._greeting = None
         if self._close_channel is not None:
             self._close_channel()
         posted, self._posted = self._posted, {}
@@ -361,9 +389,9 @@ class Connection:
         """The daemon's partition table, mapped once for each connection.
 
         Raises:
-            KafkaException: _TRANSPORT when no daemon answers.
+            KafkaException: _TRANSPORT when no daemon answers, _TIMED_OUT when another thread waits for it.
         """
-        with self._lock:
+        with self._turn(max(timeout_s, MIN_GREETING_S)):
             self._connect(time.monotonic() + timeout_s)
             if self._table is None:
                 assert self.hello is not None
@@ -381,11 +409,6 @@ class Connection:
     def describe_absence(self) -> str:
         """For error texts: where a daemon was looked for."""
         return where_looked(self._bootstrap)
-
-
-def _patience_s(deadline: float) -> float:
-    """How long to wait for a greeting in a call that is to be over by ``deadline``."""
-    return min(GREETING_TIMEOUT_S, max(MIN_GREETING_S, deadline - time.monotonic()))
 
 
 def _is_repeatable(body: RequestBody) -> bool:

@@ -58,6 +58,7 @@ class Fetcher:
         partition.is_paused = self.know(key)
         self._turns.append(partition)
         self._locate_at = 0.0
+        self._link.forget_questions()
 
     def know(self, key: tuple[str, int]) -> bool:
         """Let a partition be paused from now on; whether it is."""

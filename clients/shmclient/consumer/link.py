@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from shmbroker.errors import BrokerError
-from shmbroker.protocol.messages import DescribeTopics, DescribeTopicsReply, TopicInfo
+from shmbroker.protocol.messages import DescribeTopics, DescribeTopicsReply, RequestBody, TopicInfo
 from shmbroker.shm.table import PartitionTable
 from shmclient.connection.attachment import ConsumerAttachment, attach_consumer
 from shmclient.connection.connection import Connection
+from shmclient.consumer.questions import Questions
+from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 
 RECONNECT_S = 0.02
 REQUEST_TIMEOUT_S = 5.0
-"""Longest wait of a poll() for metadata, whatever ``socket.timeout.ms`` allows: it is asked for again."""
-ATTACH_TIMEOUT_S = 5.0
+"""Longest wait of a poll() for one answer, whatever ``socket.timeout.ms`` allows: so much later it does what else is due."""
+MIN_ANSWER_S = 0.1
+"""How long an answer is waited for in a call that has no more time: it takes less than a millisecond."""
+MIN_ATTACH_S = 1.0
+"""The same for the answer that brings the wake-up word along, which cannot come later: giving it up costs the connection, so a
+daemon that is slow gets twice the time with each try, up to :data:`REQUEST_TIMEOUT_S`."""
 MAX_SLEEP_S = 1.0
 """Longest sleep in one go: bounds what a lost wake-up (a broker killed between appending and ringing) can delay."""
+
+R = TypeVar("R")
 
 
 class Link:
@@ -35,11 +44,18 @@ class Link:
         self.table: PartitionTable | None = None
         self.generation = -1
         """Of the connection that ``table`` belongs to."""
+        self.deadline = Deadline(0.0)
+        """When the application's call is to be over."""
+        self._questions = Questions(connection)
+        self._attach_patience_s = MIN_ATTACH_S
 
-    def refresh(self, timeout_s: float = 0.0) -> bool:
+    def _remaining_s(self) -> float:
+        return min(self.deadline.remaining_s(), REQUEST_TIMEOUT_S, self.connection.request_timeout_s)
+
+    def refresh(self) -> bool:
         """Connect if need be; True when the table is the living daemon's."""
         try:
-            table = self.connection.table(timeout_s)
+            table = self.connection.table(0.0)
         except KafkaException as error:
             self._note_down(error.args[0])
             return False
@@ -58,19 +74,32 @@ class Link:
         """Metadata of ``topics``.
 
         Raises:
-            KafkaException: as :meth:`Connection.request`.
+            KafkaException: as :meth:`ask`.
         """
-        request = DescribeTopics(topics, allow_auto_create)
-        timeout_s = min(REQUEST_TIMEOUT_S, self.connection.request_timeout_s)
-        return self.connection.request(request, DescribeTopicsReply, timeout_s).topics
+        return self.ask(DescribeTopics(topics, allow_auto_create), DescribeTopicsReply).topics
+
+    def ask(self, body: RequestBody, reply_type: type[R]) -> R:
+        """The answer, if it comes within the application's call.
+
+        Raises:
+            KafkaException: as :meth:`Questions.ask`.
+        """
+        return self._questions.ask(body, reply_type, max(MIN_ANSWER_S, self._remaining_s()))
+
+    def forget_questions(self) -> None:
+        """Other partitions are to be read: what is on its way says nothing about them."""
+        self._questions.forget()
 
     def sleep(self, slots: list[int], has_news: Callable[[], bool], timeout_s: float) -> None:
         """Sleep until one of ``slots`` has news, the daemon comes or goes, or ``timeout_s`` is over."""
         timeout_s = min(timeout_s, MAX_SLEEP_S)
+        earlier = self._attachment
         attachment = self.attach()
         if attachment is None:
-            time.sleep(min(RECONNECT_S, timeout_s))
+            time.sleep(min(RECONNECT_S, timeout_s, self.deadline.remaining_s()))
             return
+        if attachment is not earlier:
+            return  # that took its time: the caller looks again how much is left
         attachment.set_interest(slots)
         if attachment.sleep_unless(has_news, timeout_s):
             self.connection.check()
@@ -84,7 +113,10 @@ class Link:
         if not connection.check() and not self.refresh():
             return None
         try:
-            self._attachment = attach_consumer(self.connection, ATTACH_TIMEOUT_S)
+            patience_s = max(self._attach_patience_s, self._remaining_s())
+            self._attach_patience_s = min(2 * self._attach_patience_s, REQUEST_TIMEOUT_S)
+            self._attachment = attach_consumer(self.connection, patience_s)
+            self._attach_patience_s = MIN_ATTACH_S
         except KafkaException as error:
             self._note_down(error.args[0])
         except BrokerError as error:

@@ -19,14 +19,12 @@ from shmbroker.protocol.messages import (
     PartitionRef,
 )
 from shmclient.config import ClientConfig
-from shmclient.connection.connection import Connection
+from shmclient.consumer.link import Link
 from shmclient.consumer.partitions import AssignedPartition
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.topic_partition import OFFSET_INVALID, TopicPartition, partition_result
 
-REQUEST_TIMEOUT_S = 5.0
-"""Longest wait inside poll(), whatever ``socket.timeout.ms`` allows."""
 UNSTABLE_RETRY_S = 0.05
 """Pause before an offset is asked for again that an open transaction is about to change."""
 MAX_PENDING_COMMITS = 1000
@@ -64,13 +62,13 @@ class PendingCommit:
 
 
 class Offsets:
-    """The committed offsets of one group, as one consumer uses them."""
+    """The committed offsets of one group, as one consumer uses them. ``link`` has what poll() may wait for."""
 
-    def __init__(self, config: ClientConfig, connection: Connection) -> None:
+    def __init__(self, config: ClientConfig, link: Link) -> None:
         self._config = config
         self._group = config.group_id or ""
-        self._connection = connection
-        self._request_timeout_s = min(REQUEST_TIMEOUT_S, connection.request_timeout_s)
+        self._link = link
+        self._connection = link.connection
         self._pending: deque[PendingCommit] = deque()
         """In the order in which they were made, and in which they reach the daemon: those that were posted come first."""
         self._posted = 0
@@ -196,6 +194,8 @@ class Offsets:
             self._post()
 
     def _post(self) -> None:
+        if not self._connection.is_open and not self._link.refresh():
+            return
         for commit in list(self._pending)[self._posted : MAX_POSTED_COMMITS]:
             try:
                 request = self._request(commit.offsets, commit.identity)
@@ -264,7 +264,10 @@ class Offsets:
             return []
         deadline = Deadline(timeout_s)
         while True:
-            found, unstable = self._fetch(partitions, deadline.remaining_s())
+            found, unstable = self._fetch(
+                partitions,
+                lambda body: self._connection.request(body, FetchOffsetsReply, deadline.remaining_s()),
+            )
             if not unstable:
                 break
             remaining_s = deadline.remaining_s()
@@ -288,13 +291,13 @@ class Offsets:
         return result
 
     def _fetch(
-        self, partitions: list[TopicPartition], timeout_s: float
+        self, partitions: list[TopicPartition], ask: Callable[[FetchOffsets], FetchOffsetsReply]
     ) -> tuple[dict[tuple[str, int], CommittedOffset], set[tuple[str, int]]]:
         """(what is committed, partitions whose offset an open transaction is about to change)."""
         refs = [PartitionRef(tp.topic, tp.partition) for tp in partitions]
         request = FetchOffsets(self._group, refs, self._require_stable)
         try:
-            reply = self._connection.request(request, FetchOffsetsReply, timeout_s)
+            reply = ask(request)
         except KafkaException as error:
             raise _fetch_failed(error.args[0]) from None
         found = {(o.topic, o.partition): o for o in reply.offsets if not o.code and o.offset >= 0}
@@ -309,7 +312,7 @@ class Offsets:
         if not partitions:
             return []
         keys = [TopicPartition(partition.topic, partition.number) for partition in partitions]
-        found, unstable = self._fetch(keys, self._request_timeout_s)
+        found, unstable = self._fetch(keys, lambda request: self._link.ask(request, FetchOffsetsReply))
         result: list[int | None] = []
         for partition in partitions:
             key = partition.topic, partition.number

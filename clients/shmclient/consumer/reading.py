@@ -55,7 +55,7 @@ class Reader:
         )
         self._events: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._link = Link(self._connection, self._note_error)
-        self._offsets = Offsets(config, self._connection)
+        self._offsets = Offsets(config, self._link)
         self._fetcher = Fetcher(config, self._link, self._offsets.committed_offsets)
         self._statistics = Statistics(config, self._connection)
         self._assignment = Assignment(
@@ -89,7 +89,7 @@ class Reader:
 
     def _poll(self, timeout: float) -> Message | None:
         self._check_usable()
-        deadline = Deadline(timeout)
+        deadline = self._link.deadline = Deadline(timeout)
         while True:
             self._serve()
             if self._news:
@@ -115,7 +115,7 @@ class Reader:
         if not 0 <= wanted <= MAX_CONSUME:
             raise ValueError("num_messages must be between 0 and 1000000 (1M)")
         self._leave_current()
-        deadline = Deadline(timeout)
+        deadline = self._link.deadline = Deadline(timeout)
         gathered = _Gathered()
         try:
             while len(gathered.messages) < wanted:
@@ -173,7 +173,7 @@ class Reader:
         """
         self._check_usable()
         self._leave_current()
-        deadline = Deadline(timeout)
+        deadline = self._link.deadline = Deadline(timeout)
         while True:
             self._serve()
             self._raise_news()
@@ -190,7 +190,7 @@ class Reader:
                 self._check_usable()
                 partition.note_reached(batch.last_offset + 1)
             if yielded:
-                deadline = Deadline(timeout)
+                deadline = self._link.deadline = Deadline(timeout)
 
     def _raise_news(self) -> None:
         error = self._news.popleft().error() if self._news else None

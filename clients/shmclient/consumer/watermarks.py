@@ -26,7 +26,7 @@ class Watermarks:
             KafkaException: _UNKNOWN_PARTITION, _ALL_BROKERS_DOWN.
         """
         info = self._locate(tp, deadline, "Failed to get watermark offsets")
-        table = self._connection.table()
+        table = self._connection.table(deadline.remaining_s())
         low = look_up_offset(table, info, tp, EARLIEST, self._committed_only)
         high = look_up_offset(table, info, tp, LATEST, self._committed_only)
         return low.offset, high.offset
@@ -38,7 +38,8 @@ class Watermarks:
             KafkaException: _UNKNOWN_PARTITION, _ALL_BROKERS_DOWN.
         """
         info = self._locate(tp, deadline, "Failed to get offsets")
-        found = look_up_offset(self._connection.table(), info, tp, tp.offset, self._committed_only)
+        table = self._connection.table(deadline.remaining_s())
+        found = look_up_offset(table, info, tp, tp.offset, self._committed_only)
         if found.offset < 0:
             return TopicPartition(tp.topic, tp.partition, OFFSET_END)
         return TopicPartition(tp.topic, tp.partition, found.offset, leader_epoch=found.leader_epoch)

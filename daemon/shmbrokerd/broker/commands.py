@@ -91,7 +91,7 @@ class Commands:
     def _open_partition(self, command: OpenPartition, _fds: Sequence[int]) -> BrokerReply:
         earlier = self._loop.partitions.pop(command.slot, None)
         if earlier is not None:  # asked twice: a log can be open only once
-            earlier.close(delete=False)
+            earlier.close()
         try:
             self._loop.partitions[command.slot] = LedPartition(
                 command.slot,
@@ -106,9 +106,10 @@ class Commands:
             self._table.publish(command.slot, Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.OFFLINE))
             raise
         # Whose coordinator never heard of them (power loss, a coordinator that forgot) are found out here.
-        opened = self._loop.partitions[command.slot].log.producers.open_transactions()
-        self._loop.tell_opened(command.slot, opened)
-        return BrokerReply()
+        producers = self._loop.partitions[command.slot].log.producers
+        self._loop.tell_opened(command.slot, producers.open_transactions())
+        producer_id, coordinator_epoch = producers.highest()
+        return BrokerReply(producer_id=producer_id, coordinator_epoch=coordinator_epoch)
 
     def _reconfigure_partition(self, command: ReconfigurePartition, _fds: Sequence[int]) -> BrokerReply:
         self._partition(command.slot).reconfigure(command.config)
@@ -124,7 +125,7 @@ class Commands:
         return BrokerReply()
 
     def _close_partition(self, command: ClosePartition, _fds: Sequence[int]) -> BrokerReply:
-        self._partition(command.slot).close(delete=command.delete)
+        self._partition(command.slot).close()
         del self._loop.partitions[command.slot]
         return BrokerReply()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.folder_names import Label
+from shmbroker.log.label_file import claim
 from shmbroker.log.rolling import RollRule
 from shmbroker.log.swapping import Swap
 from shmbroker.log.writer import PartitionWriter, Position
@@ -57,6 +59,7 @@ class LedPartition:
         """What retention leaves to groups."""
         self.unflushed = 0
         """Records appended since a flush was asked for."""
+        claim(folder, Label(self._topic_id, topic, partition))
         self.log = PartitionWriter(
             folder,
             config.segment_bytes,
@@ -265,11 +268,8 @@ class LedPartition:
         finally:
             self.publish()
 
-    def close(self, *, delete: bool) -> None:
-        if delete:
-            self.log.delete()
-        else:
-            self.log.close()
+    def close(self) -> None:
+        self.log.close()
         self._table.publish(self.slot, Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.CLOSED))
 
 

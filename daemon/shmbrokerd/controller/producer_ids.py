@@ -1,4 +1,8 @@
-"""Producer ids: unique for the life of a data dir, persisted a block at a time."""
+"""Producer ids: unique for the life of a data dir, persisted a block at a time.
+
+Logs remember the sequences of the ids that wrote to them. A store that is older than the logs (an operator put back a copy)
+would give such ids to new producers, whose first batches the logs would take for known ones: so logs say which they have seen.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +36,18 @@ NO_BLOCK = Block(0, 0)
 
 
 def take(state: State, block: Block) -> Taken:
-    """The next id of ``block``, or of another one when there is none left, or when a write that failed took it back."""
+    """The next id of ``block``, or of another one when there is none left, when a write that failed took it back, or when a
+    log has seen higher ones."""
     reserved = state.counters.get(COUNTER, 0)
     records: list[Record] = []
-    if block.next_id >= block.end or block.end > reserved:
+    if block.next_id >= block.end or block.end != reserved:
         block = Block(reserved, reserved + BLOCK_SIZE)
         records.append(Put(CounterRow(COUNTER, block.end)))
     return Taken(block.next_id, Block(block.next_id + 1, block.end), records)
+
+
+def raised(state: State, highest_seen: int) -> list[Record]:
+    """What keeps ids up to ``highest_seen``, which a log has seen, from being given out."""
+    if highest_seen < state.counters.get(COUNTER, 0):
+        return []
+    return [Put(CounterRow(COUNTER, highest_seen + 1))]

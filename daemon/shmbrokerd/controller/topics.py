@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from shmbroker.config.key import find_key
 from shmbroker.config.topic_keys import TOPIC_KEYS
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.folder_names import topic_id_text
 from shmbroker.protocol.messages import (
     CreatePartitions,
     CreateTopics,
@@ -26,7 +26,7 @@ from shmbrokerd.controller.config_checks import check_topic_settings
 from shmbrokerd.controller.configs import config_records
 from shmbrokerd.metadata import pending_offsets
 from shmbrokerd.metadata.decision import CloseLog, Decision, Effect, OpenLog
-from shmbrokerd.metadata.records import ConfigRow, Drop, PartitionRow, Put, Record, TopicRow
+from shmbrokerd.metadata.records import ConfigRow, DeletedLogRow, Drop, PartitionRow, Put, Record, TopicRow
 from shmbrokerd.metadata.settings import TOPIC, Settings
 from shmbrokerd.metadata.state import State, Topic
 from shmbrokerd.metadata.topic_names import INTERNAL_TOPICS, check_topic_name, colliding_topic
@@ -42,11 +42,6 @@ class Circumstances(NamedTuple):
     """Returns 16 fresh random bytes."""
     closing_slots: Collection[int] = ()
     """Slots of deleted partitions whose logs are still being closed: not to be given out yet."""
-
-
-def topic_id_text(topic_id: bytes) -> str:
-    """22 characters of URL-safe base64, as Kafka prints its uuids."""
-    return base64.urlsafe_b64encode(topic_id).rstrip(b"=").decode()
 
 
 # --- create ------------------------------------------------------------------------------------------------
@@ -263,7 +258,7 @@ def delete_topics(settings: Settings, request: DeleteTopics) -> Decision:
         outcomes.append(Outcome(name))
         names.add(name)
         records += removal_records(settings.state, topic)
-        effects += [CloseLog(partition) for partition in topic.partitions.values()]
+        effects += [CloseLog(partition, topic.row.topic_id) for partition in topic.partitions.values()]
     records += _pending_removal(settings.state, names)
     return Decision(records, OutcomesReply(outcomes), effects)
 
@@ -274,7 +269,7 @@ def _pending_removal(state: State, names: Collection[str]) -> list[Record]:
 
 
 def removal_records(state: State, topic: Topic) -> list[Record]:
-    """Everything that goes when a topic goes, dependents first."""
+    """Everything that goes when a topic goes, dependents first, and what says that its logs may go."""
     name = topic.row.name
     records: list[Record] = [
         Drop(row) for offsets in state.offsets.values() for row in offsets.values() if row.topic == name
@@ -283,8 +278,15 @@ def removal_records(state: State, topic: Topic) -> list[Record]:
         Drop(ConfigRow(TOPIC, name, key, value))
         for key, value in state.configs.get((TOPIC, name), {}).items()
     ]
-    records += [Drop(partition) for partition in topic.partitions.values()]
+    records += _removed_partitions(topic, topic.partitions.values())
     records.append(Drop(topic.row))
+    return records
+
+
+def _removed_partitions(topic: Topic, rows: Iterable[PartitionRow]) -> list[Record]:
+    records: list[Record] = []
+    for row in rows:
+        records += [Drop(row), Put(DeletedLogRow(topic.row.topic_id, row.partition, row.topic))]
     return records
 
 
@@ -304,8 +306,8 @@ def undo_creation(state: State, records: Sequence[Record], names: Collection[str
             and topic.partitions.get(record.row.partition) == record.row
         ]
         made = [row for row in made if row.topic == name]
-        undo += removal_records(state, topic) if name in new_topics else [Drop(row) for row in made]
-        effects += [CloseLog(row) for row in made]
+        undo += removal_records(state, topic) if name in new_topics else _removed_partitions(topic, made)
+        effects += [CloseLog(row, topic.row.topic_id) for row in made]
     undo += _pending_removal(state, new_topics & set(names))
     return Decision(undo, OutcomesReply([]), effects)
 

@@ -16,9 +16,10 @@ class OpenLog(NamedTuple):
 
 
 class CloseLog(NamedTuple):
-    """The partition is deleted: take its slot back, let the broker close and remove its log."""
+    """The partition is deleted: take its slot back, let the broker close its log, and remove that."""
 
     partition: PartitionRow
+    topic_id: bytes
 
 
 class Reconfigure(NamedTuple):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from shmbroker.log.folder_names import LogOwner, topic_id_text
 from shmbroker.protocol.messages import GroupType, TransactionState
 
 
@@ -36,6 +37,22 @@ class PartitionRow(Row, frozen=True, array_like=True):
     @property
     def key(self) -> tuple[str | int, ...]:
         return (self.topic, self.partition)
+
+
+class DeletedLogRow(Row, frozen=True, array_like=True):
+    """A partition that is deleted, until its folder is: no other log may be taken for one that can go."""
+
+    topic_id: bytes
+    partition: int
+    topic: str
+
+    @property
+    def key(self) -> tuple[str | int, ...]:
+        return (topic_id_text(self.topic_id), self.partition)
+
+    @property
+    def owner(self) -> LogOwner:
+        return LogOwner(self.topic_id, self.partition)
 
 
 class ConfigRow(Row, frozen=True, array_like=True):
@@ -202,6 +219,7 @@ AnyRow = (
     | TransactionRow
     | PendingOffsetsRow
     | CounterRow
+    | DeletedLogRow
 )
 
 TABLES: dict[str, type[AnyRow]] = {
@@ -215,6 +233,7 @@ TABLES: dict[str, type[AnyRow]] = {
     "transactions": TransactionRow,
     "pending offsets": PendingOffsetsRow,
     "counters": CounterRow,
+    "deleted logs": DeletedLogRow,
 }
 """Table name to row type, in the order of replay: a partition's topic comes before it, a member's group before that."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from shmbroker.log.folder_names import LogOwner
 from shmbrokerd.metadata.group import Group
 from shmbrokerd.metadata.records import (
     AssignmentRow,
     ConfigRow,
     CounterRow,
+    DeletedLogRow,
     GroupRow,
     MemberRow,
     OffsetRow,
@@ -43,6 +45,8 @@ class State:
         self.counters: dict[str, int] = {}
         self.slots: dict[int, PartitionRow] = {}
         """Partition table slot -> its partition."""
+        self.deleted_logs: dict[LogOwner, DeletedLogRow] = {}
+        """Partitions whose folders are still to be removed."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, State) and vars(self) == vars(other)
@@ -87,6 +91,8 @@ class State:
                 self.transactions.put_pending(row) if is_put else self.transactions.drop_pending(row)
             case CounterRow() as row:
                 self._put_counter(row) if is_put else self._drop_counter(row)
+            case DeletedLogRow() as row:
+                self._put_deleted_log(row) if is_put else self._drop_deleted_log(row)
 
     def _put_topic(self, row: TopicRow) -> None:
         old = self.topics.get(row.name)
@@ -141,3 +147,9 @@ class State:
 
     def _drop_counter(self, row: CounterRow) -> None:
         del self.counters[row.name]
+
+    def _put_deleted_log(self, row: DeletedLogRow) -> None:
+        self.deleted_logs[row.owner] = row
+
+    def _drop_deleted_log(self, row: DeletedLogRow) -> None:
+        del self.deleted_logs[row.owner]

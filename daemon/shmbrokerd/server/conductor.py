@@ -322,8 +322,8 @@ class Conductor:
         match effect:
             case OpenLog(row):
                 await self._logs.open(row)
-            case CloseLog(row):
-                await self._logs.close_and_delete(row)
+            case CloseLog(row, topic_id):
+                await self._logs.close_and_delete(row, topic_id)
             case Reconfigure(row):
                 await self._logs.reconfigure(row)
 
@@ -378,7 +378,7 @@ class Conductor:
             partitions=len(state.slots),
             sessions=[_session_info(client) for client in self.clients],
             free_bytes=self._life.free_bytes(),
-            alarms=[*self._life.alarms(), *alarms(compaction)],
+            alarms=[*self._life.alarms(), *self._logs.alarms(), *alarms(compaction)],
             compaction=compaction,
         )
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import os
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.folder_names import LogOwner, partition_folder
 from shmbroker.protocol.messages import (
     AdvanceLogStart,
     BrokerCommandBody,
@@ -22,12 +20,13 @@ from shmbroker.protocol.messages import (
 )
 from shmbroker.shm.table import Figures, PartitionState, PartitionTable
 from shmbrokerd.broker_link import BrokerGoneError, BrokerLink
-from shmbrokerd.data_dir import DataDir, is_partition_name
+from shmbrokerd.data_dir import DataDir
 from shmbrokerd.log_recovery import LogRecovery
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.server.data_life import DataLife
+from shmbrokerd.server.log_folders import LogFolders
 from shmbrokerd.supervisor import Supervisor
 
 Order = Callable[[BrokerCommandBody], Awaitable[BrokerReply]]
@@ -37,7 +36,6 @@ MAX_HEAL_PAUSE_S = 30.0
 """An offline partition is tried again at least this often: soon enough after somebody made room on the
 disk."""
 
-_TRASH_PREFIX = ".deleted."
 _CLOSED = Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.CLOSED)
 
 
@@ -53,7 +51,12 @@ class PartitionLogs:
         timeout_s: float,
         recovery: LogRecovery,
         life: DataLife,
+        folders: LogFolders,
+        on_opened: Callable[[BrokerReply], None],
     ) -> None:
+        """``on_opened`` hears what the broker answers about each log that it opens."""
+        self._folders = folders
+        self._on_opened = on_opened
         self._recovery = recovery
         self._table = table
         self._data_dir = data_dir
@@ -61,7 +64,6 @@ class PartitionLogs:
         self._settings = settings
         self._timeout_s = timeout_s
         self._life = life
-        self._trash_names = itertools.count()
         self._open: set[int] = set()
         self._opening: dict[int, asyncio.Future[None]] = {}
         self._deleting: dict[tuple[str, int], asyncio.Future[None]] = {}
@@ -108,19 +110,9 @@ class PartitionLogs:
             elif isinstance(result, BaseException):
                 raise result
 
-    def sweep(self) -> None:
-        """Remove folders of partitions that are not (a crash between deleting a topic and its logs). What has no name of
-        ours stays: lost+found, somebody's copy."""
-        rows = self._settings().state.partitions()
-        known = {self._data_dir.partition_path(row.topic, row.partition).name for row in rows}
-        for path in list(self._data_dir.logs_path.iterdir()):
-            if path.name in known:
-                continue
-            if path.name.startswith(_TRASH_PREFIX) or is_partition_name(path.name):
-                log.info("removing the log of a deleted partition: %s", path)
-                self._discard(path)
-            else:
-                log.warning("%s is not the log of a partition; it is left alone", path)
+    def alarms(self) -> list[str]:
+        """What somebody ought to look at, for people."""
+        return self._folders.alarms()
 
     # --- orders --------------------------------------------------------------------------------------------
 
@@ -136,6 +128,7 @@ class PartitionLogs:
         with self._marked_opening(row.slot):
             if deleting is not None:
                 await deleting
+            self._make_folder_room(row)
             self._assign(row)
             while row.slot not in self._open:
                 await self._supervisor.wait_ready()
@@ -151,7 +144,14 @@ class PartitionLogs:
             while (opening := self._opening.get(row.slot)) is not None:
                 await asyncio.shield(opening)
 
-    async def close_and_delete(self, row: PartitionRow) -> None:
+    def _make_folder_room(self, row: PartitionRow) -> None:
+        """Raises BrokerError."""
+        topic = self._settings().state.topics.get(row.topic)
+        if topic is not None:
+            owner = LogOwner(topic.row.topic_id, row.partition)
+            self._folders.make_room(partition_folder(row.topic, row.partition), owner)
+
+    async def close_and_delete(self, row: PartitionRow, topic_id: bytes) -> None:
         """Take the slot back and remove the log. The slot is free when this returns."""
         self.closing.add(row.slot)
         self._table.release_slot(row.slot)
@@ -160,16 +160,16 @@ class PartitionLogs:
             await self.wait_opened([row])
             await self._supervisor.wait_ready()
             if row.slot in self._open:
-                await self._supervisor.request(ClosePartition(row.slot, delete=True))
+                await self._supervisor.request(ClosePartition(row.slot))
         except (BrokerGoneError, BrokerError) as error:
             log.warning(
                 "closing deleted partition %s-%d: %s", row.topic, row.partition, error or "broker died"
             )
         finally:
-            path = self._data_dir.partition_path(row.topic, row.partition)
-            self._recovery.forget(path)
-            if path.exists():  # the broker is dead or could not remove it
-                self._discard(path)
+            self._recovery.forget(self._data_dir.partition_path(row.topic, row.partition))
+            self._folders.discard(
+                partition_folder(row.topic, row.partition), LogOwner(topic_id, row.partition)
+            )
             self._open.discard(row.slot)
             self.offline.pop(row.slot, None)
             self.closing.discard(row.slot)
@@ -236,7 +236,7 @@ class PartitionLogs:
         with self._marked_opening(row.slot):
             self._open.discard(row.slot)
             with contextlib.suppress(BrokerError):  # a log that never opened cannot be closed
-                await self._supervisor.request(ClosePartition(row.slot, delete=False))
+                await self._supervisor.request(ClosePartition(row.slot))
             await self._open_once(self._supervisor.request, row, config)
 
     # --- inside --------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ class PartitionLogs:
         directory = self.directory(row.topic, row.partition)
         try:
             await self._recovery.ensure(Path(directory))
-            await order(
+            opened = await order(
                 OpenPartition(row.slot, row.topic, row.partition, directory, row.leader_epoch, config)
             )
         except BrokerError as error:
@@ -269,21 +269,5 @@ class PartitionLogs:
             raise
         self.offline.pop(row.slot, None)
         self._open.add(row.slot)
+        self._on_opened(opened)
         self._life.partition_configured(row.slot, config)
-
-    def _discard(self, path: Path) -> None:
-        """Move a folder out of the way at once and remove it in the background."""
-        trash = path.with_name(f"{_TRASH_PREFIX}{os.getpid()}.{next(self._trash_names)}")
-        with contextlib.suppress(OSError):
-            path.rename(trash)
-            # A daemon thread: stopping does not wait for it, and the next start sweeps what is left.
-            threading.Thread(target=_remove_tree, args=(trash,), name="remove-log", daemon=True).start()
-
-
-def _remove_tree(path: Path) -> None:
-    import shutil  # only deletions pay for this import
-
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
+from shmbrokerd.controller import producer_ids
 from shmbrokerd.journal import Journal
 from shmbrokerd.logs import log
 from shmbrokerd.metadata.records import OffsetRow, Put, TransactionRow
@@ -136,6 +137,19 @@ class Transactions:
                 event.producer_id, event.producer_epoch, event.slot,
             )  # fmt: skip
             self._abort_in_log(markers)
+
+    def log_opened(self, opened: m.BrokerReply) -> None:
+        """Ids and epochs that a log has seen are not given out, or used, once more. ``opened`` answers OpenPartition."""
+        state = self._settings().state
+        records = producer_ids.raised(state, opened.producer_id) + self._coordinator.raised(
+            opened.coordinator_epoch
+        )
+        if records:
+            log.warning(
+                "the metadata store is older than a log, which has seen producer id %d, coordinator epoch %d: going on above",
+                opened.producer_id, opened.coordinator_epoch,
+            )  # fmt: skip
+            self._enter_by_itself(Act(records))
 
     async def run(self) -> None:
         """Finish what is decided already, then watch the clock until cancelled."""

@@ -57,6 +57,11 @@ class Coordinator:
         """A new coordinator takes over: logs refuse markers of those before."""
         return Act([Put(CounterRow(COORDINATOR_EPOCH, self.epoch + 1))])
 
+    def raised(self, highest_epoch: int) -> list[Record]:
+        """What is to be stored when a log has seen ``highest_epoch``: with a store that is older than the log (an operator put
+        back a copy) it would refuse our markers, and no transaction there would ever end."""
+        return [Put(CounterRow(COORDINATOR_EPOCH, highest_epoch + 1))] if highest_epoch > self.epoch else []
+
     @property
     def epoch(self) -> int:
         return self._state.counters.get(COORDINATOR_EPOCH, 0)

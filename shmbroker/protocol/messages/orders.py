@@ -57,7 +57,7 @@ class ConfigureStorage(Message):
 
 
 class OpenPartition(Message):
-    """Open (or create) a partition's log and publish its figures in the table. Answered by PartitionOpened."""
+    """Open (or create) a partition's log and publish its figures in the table."""
 
     slot: int
     topic: str
@@ -73,10 +73,9 @@ class ReconfigurePartition(Message):
 
 
 class ClosePartition(Message):
-    """Close the log and forget the slot; with ``delete``, remove its folder."""
+    """Close the log and forget the slot."""
 
     slot: int
-    delete: bool
 
 
 class AdvanceLogStart(Message):
@@ -152,11 +151,14 @@ class StopBroker(Message):
 
 
 class BrokerReply(Message):
-    """Answer to each of the above; ``offset`` is the new log start for AdvanceLogStart."""
+    """Answer to each of the above; ``offset`` is the new log start for AdvanceLogStart. For OpenPartition the other two are
+    the highest that the log has seen, -1 for none: whoever gives them out must go on above."""
 
     code: ErrorCode = ErrorCode.NO_ERROR
     message: str = ""
     offset: int = -1
+    producer_id: int = -1
+    coordinator_epoch: int = -1
 
 
 class MarkerOutcome(Message):

@@ -1,5 +1,6 @@
 import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -120,7 +121,8 @@ def test_views_outlive_reader_writer_and_file(size: int, log: Any, batch: Any) -
         log.append(batch([bytes([number]) * size]))
     values = [found.values for found in log.read(anchored=True)]
     log.reader.close()
-    log.writer.delete()
+    log.writer.close()
+    shutil.rmtree(log.folder)
     gc.collect()
     assert [bytes(view) for view in values] == [bytes([number]) * size for number in range(5)]
     del values

@@ -150,12 +150,6 @@ def test_segments_that_could_not_be_deleted_are_deleted_later(
     assert log.writer.log_bytes == active_file(log).stat().st_size
 
 
-def test_deleting_removes_the_folder(log: Any, batch: Any) -> None:
-    log.append(batch([b"a"]))
-    log.writer.delete()
-    assert not log.folder.exists()
-
-
 # --- what goes wrong ---------------------------------------------------------------------------------------
 
 

@@ -246,7 +246,7 @@ class Bench:
     def close(self) -> None:
         self.flusher.stop()
         for partition in self.loop.partitions.values():
-            partition.close(delete=False)
+            partition.close()
         for client in self._clients:
             self.loop.detach(client.session_id)
             client.close()

@@ -473,7 +473,7 @@ def test_a_late_flush_error_of_a_closed_log_leaves_the_partition_that_has_its_sl
     client = bench.producer()
     client.send([b"a"], acks=ALL)
     bench.loop.do_work()
-    assert bench.run(ClosePartition(0, delete=True)) == BrokerReply()
+    assert bench.run(ClosePartition(0)) == BrokerReply()
     assert bench.open(0) == BrokerReply()
     gate.set()
     bench.work()

@@ -1,5 +1,6 @@
 import gc
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def test_a_partition_is_opened_closed_and_opened_again(bench: Any) -> None:
     client = bench.producer()
     client.send([b"a"])
     bench.work()
-    assert bench.run(ClosePartition(0, delete=False)) == BrokerReply()
+    assert bench.run(ClosePartition(0)) == BrokerReply()
     client.send([b"b"])
     bench.work()
     assert bench.open(0) == BrokerReply()
@@ -33,12 +34,12 @@ def test_a_partition_is_opened_closed_and_opened_again(bench: Any) -> None:
     assert bench.values() == [b"a", b"c"]
 
 
-def test_a_deleted_partition_begins_anew(bench: Any) -> None:
+def test_a_partition_whose_folder_is_gone_begins_anew(bench: Any) -> None:
     client = bench.producer()
     client.send([b"a"] * 3)
     bench.work()
-    bench.run(ClosePartition(0, delete=True))
-    assert not (bench.folder / "topic-0").exists()
+    bench.run(ClosePartition(0))
+    shutil.rmtree(bench.folder / "topic-0")
     bench.open(0)
     client.send([b"b"])
     bench.work()
@@ -73,7 +74,7 @@ def test_a_log_that_cannot_be_opened_is_offline_and_online_once_it_can(bench: An
 @pytest.mark.parametrize(
     "command",
     [
-        ClosePartition(7, delete=False),
+        ClosePartition(7),
         AdvanceLogStart(7, 0),
         ReconfigurePartition(7, None),  # type: ignore[arg-type]
     ],

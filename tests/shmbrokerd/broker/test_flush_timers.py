@@ -100,7 +100,7 @@ def test_new_settings_count_for_records_that_wait_already(bench: Any, flushes: A
 def test_a_timer_of_a_partition_that_is_gone_rings_in_vain(bench: Any, flushes: Any) -> None:
     bench.open(1, flush_ms=0)
     send(bench, bench.producer())
-    bench.loop.partitions.pop(1).close(delete=True)
+    bench.loop.partitions.pop(1).close()
     assert bench.loop.flush_timers.do_work(time.monotonic() + 1) == 1
     bench.work()
     assert flushes() == 0

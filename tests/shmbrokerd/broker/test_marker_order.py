@@ -166,7 +166,7 @@ def test_transactions_that_are_open_are_told_again_when_a_log_is_opened(bench: A
     send(client, b"a", 7, 0, 0)
     send(client, b"b", 8, 4, 0)
     bench.work()
-    bench.run(ClosePartition(0, delete=False))
+    bench.run(ClosePartition(0))
     bench.opened.clear()
     bench.open(0)
     assert bench.opened == [(0, 7, 0, 0), (0, 8, 4, 1)]

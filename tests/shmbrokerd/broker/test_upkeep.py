@@ -256,6 +256,6 @@ def test_a_partition_that_was_closed_meanwhile_is_passed_over(bench: Any, fill: 
     bench.open(1, retention_ms=HOUR_MS)
     fill(9 * HOUR_MS, 0, slot=1)
     bench.upkeep.reconfigured(1)
-    bench.loop.partitions.pop(1).close(delete=False)
+    bench.loop.partitions.pop(1).close()
     assert bench.upkeep.do_work() == 1
     assert bases(bench, 1) == [0, 1]

@@ -1,4 +1,4 @@
-from shmbrokerd.controller.producer_ids import BLOCK_SIZE, NO_BLOCK, take
+from shmbrokerd.controller.producer_ids import BLOCK_SIZE, NO_BLOCK, raised, take
 from shmbrokerd.metadata.state import State
 
 
@@ -35,3 +35,23 @@ def test_a_block_whose_reservation_was_not_stored_is_reserved_again() -> None:
     assert lost
     assert records, "nothing says that the ids of this block are taken"
     assert producer_id == 0, "nobody was told the one before"
+
+
+def test_ids_that_a_log_has_seen_are_not_given_out_whatever_the_store_says() -> None:
+    state = State()
+    _, block, records = take(state, NO_BLOCK)
+    state.replay(records)
+    state.replay(raised(state, 5000))
+    producer_id, block, records = take(state, block)
+    assert producer_id == 5001
+    state.replay(records)
+    assert take(state, block).producer_id == 5002
+
+
+def test_ids_below_those_that_are_reserved_change_nothing() -> None:
+    state = State()
+    _, block, records = take(state, NO_BLOCK)
+    state.replay(records)
+    assert raised(state, -1) == raised(state, BLOCK_SIZE - 1) == []
+    assert take(state, block).producer_id == 1
+    assert raised(state, BLOCK_SIZE) != []

@@ -174,12 +174,14 @@ def test_a_deleted_topic_takes_everything_of_it_along(controller: Any) -> None:
     for topic, partition in (("t", 1), ("kept", 0)):
         controller.state.apply(Put(OffsetRow("g", topic, partition, 5, -1, None, 1000)))
     rows = list(controller.state.topics["t"].partitions.values())
+    topic_id = controller.state.topics["t"].row.topic_id
     decision = controller.do(m.DeleteTopics(["t"]))
-    assert decision.effects == [CloseLog(row) for row in rows]
+    assert decision.effects == [CloseLog(row, topic_id) for row in rows]
     assert list(controller.state.topics) == ["kept"]
     assert controller.state.configs == {}
     assert list(controller.state.offsets["g"]) == [("kept", 0)]
     assert controller.state.slots == before
+    assert list(controller.state.deleted_logs) == [(topic_id, 0), (topic_id, 1)]
 
 
 def test_a_topic_made_again_is_another_topic(controller: Any) -> None:

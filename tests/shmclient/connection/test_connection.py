@@ -169,6 +169,78 @@ def test_a_daemon_that_does_not_greet_is_not_waited_for_longer_than_the_call_may
     assert create_topic(connection, "t") == KafkaError.NO_ERROR
 
 
+def test_a_greeting_that_is_late_is_the_next_calls(broker: EmbeddedBroker, connection: Connection) -> None:
+    """Calls that are shorter than the daemon is slow get through nevertheless, and wait in its queue once."""
+    with stopped(broker):
+        before = open_sockets()
+        for _ in range(3):
+            with pytest.raises(KafkaException, match="it took the connection and does not answer"):
+                connection.table(0.0)
+        assert open_sockets() == before + 1
+    deadline = time.monotonic() + TIMEOUT_S
+    while not connection.is_open:
+        with contextlib.suppress(KafkaException):
+            connection.table(0.0)
+        assert time.monotonic() < deadline
+    assert connection.generation == 1
+
+
+def test_a_greeting_that_the_daemon_dies_over_is_made_again(
+    broker: EmbeddedBroker, connection: Connection
+) -> None:
+    with stopped(broker), pytest.raises(KafkaException):
+        connection.table(0.0)
+    broker.restart()
+    assert create_topic(connection, "t") == KafkaError.NO_ERROR
+
+
+def test_a_daemon_with_more_who_wait_than_it_can_have_is_not_waited_for_either(tmp_path: Path) -> None:
+    """Connecting to a socket whose queue is full would not end."""
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as crowd:
+        listener.bind(str(tmp_path / CONTROL_SOCKET_NAME))
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock = crowd.enter_context(socket.socket(socket.AF_UNIX))
+                sock.setblocking(False)
+                sock.connect(str(tmp_path / CONTROL_SOCKET_NAME))
+        connection = Connection(f"shm:{tmp_path}", "test")
+        failures: list[KafkaException] = []
+
+        def ask() -> None:
+            try:
+                connection.request(m.DescribeCluster(), m.DescribeClusterReply, 0.2)
+            except KafkaException as error:
+                failures.append(error)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(TIMEOUT_S)
+        assert [error.args[0].code() for error in failures] == [KafkaError._TRANSPORT]
+        connection.disconnect()
+
+
+def test_a_call_does_not_wait_longer_for_another_threads_request_than_it_may_take(
+    broker: EmbeddedBroker, connection: Connection
+) -> None:
+    create_topic(connection, "before")
+    with stopped(broker):
+        asking = threading.Thread(
+            target=connection.request, args=(m.DescribeCluster(), m.DescribeClusterReply, TIMEOUT_S)
+        )
+        asking.start()
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            with connection.unless_busy() as is_free:
+                if not is_free:
+                    break
+            assert time.monotonic() < deadline
+        with pytest.raises(KafkaException, match="another thread of this client") as caught:
+            connection.request(m.DescribeCluster(), m.DescribeClusterReply, 0.1)
+        assert caught.value.args[0].code() == KafkaError._TIMED_OUT
+    asking.join(TIMEOUT_S)
+
+
 def test_looking_at_a_connection_does_not_wait_for_another_threads_request(
     broker: EmbeddedBroker, connection: Connection
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from shmbroker.directories import LOCK_NAME, LOGS_NAME, PROPERTIES_NAME
 from shmbroker.errors import BrokerError
 from shmbroker.log import segment
+from shmbroker.log.folder_names import STRAY_SUFFIX, is_partition_name
 from shmbroker.log.lock_file import HEAD_BYTES, reader_pids
 from shmbroker.log.times import largest_timestamp_in
 from shmclient.cli.doctor.facts import DataDir
@@ -38,6 +39,8 @@ class _Look:
         self._dead_readers: list[str] = []
         self._backups: list[str] = []
         self._backup_bytes = 0
+        self._strays: list[str] = []
+        self._stray_bytes = 0
         self._newest_change_ns = 0
         self._newest_record = (-1, "")
 
@@ -53,6 +56,7 @@ class _Look:
             self._own(path)
         properties = self._properties() if exists else {}
         folders = self._files(path)
+        self._set_aside(path / LOGS_NAME)
         self._note(f"looking at {len(folders)} partitions")
         for folder in folders[:MAX_PARTITIONS]:
             self._partition(folder)
@@ -78,6 +82,8 @@ class _Look:
             unlooked=max(0, len(folders) - MAX_PARTITIONS),
             backups=_some(self._backups),
             backup_bytes=self._backup_bytes,
+            strays=_some(self._strays),
+            stray_bytes=self._stray_bytes,
             newest_change_ms=self._newest_change_ns // 1_000_000,
             newest_record_ms=self._newest_record[0],
             newest_record_in=self._newest_record[1],
@@ -87,8 +93,14 @@ class _Look:
         """Looks at the files of the data dir itself; returns the folders of the partitions."""
         for entry in self._entries(path):
             self._own(entry)
-        folders = [entry for entry in self._entries(path / LOGS_NAME) if entry.is_dir()]
-        return sorted(folders)
+        entries = self._entries(path / LOGS_NAME)
+        return sorted(entry for entry in entries if is_partition_name(entry.name) and entry.is_dir())
+
+    def _set_aside(self, logs: Path) -> None:
+        for folder in sorted(logs.glob(f"*{STRAY_SUFFIX}")):
+            self._strays.append(str(folder))
+            statuses = map(self._own, self._entries(folder))
+            self._stray_bytes += sum(status.st_blocks * 512 for status in statuses if status is not None)
 
     def _entries(self, folder: Path) -> Iterator[Path]:
         try:

@@ -57,6 +57,9 @@ class DataDir(NamedTuple):
     backups: tuple[str, ...]
     """Old files of repaired segments."""
     backup_bytes: int
+    strays: tuple[str, ...]
+    """Folders of logs that the daemon set aside, for no topic owns them."""
+    stray_bytes: int
     newest_change_ms: int
     newest_record_ms: int
     newest_record_in: str

@@ -17,6 +17,7 @@ from shmclient.cli.doctor.checks import (
     remove_ipc,
     shared_memory,
     space,
+    strays,
     versions,
 )
 from shmclient.cli.doctor.facts import Facts
@@ -31,6 +32,7 @@ CHECKS: Final[dict[str, Callable[[Facts], Finding]]] = {
     "leftovers": leftovers.check,
     "lock-files": lock_files.check,
     "backups": backups.check,
+    "strays": strays.check,
     "descriptors": descriptors.check,
     "maps": maps.check,
     "remove-ipc": remove_ipc.check,

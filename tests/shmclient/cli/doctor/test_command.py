@@ -91,6 +91,19 @@ def test_a_data_dir_in_use_is_not_touched(cli: Callable[..., Any], data_dir: Pat
         assert orphan.exists()
 
 
+def test_logs_that_were_set_aside_are_named_with_what_they_take(
+    cli: Callable[..., Any], data_dir: Path, tmp_path: Path
+) -> None:
+    (partition,) = (data_dir / "logs").iterdir()
+    stray = partition.rename(partition.with_name("t-0.unknown-stray"))
+    result = cli("doctor", "--data-dir", data_dir, "--runtime-dir", tmp_path / "run", "--json").json()
+    (finding,) = [each for each in result["findings"] if each["check"] == "strays"]
+    assert finding["level"] == "warning"
+    assert str(stray) in finding["text"]
+    assert "KiB" in finding["text"]
+    assert "1 records, 0 damaged" in cli("log", "dump", stray).ok(), "as the doctor advises"
+
+
 def test_wrong_options_are_refused(cli: Callable[..., Any]) -> None:
     assert cli("doctor", "--yes").exit_code == 2
     assert cli("doctor", "--fix", "--json").exit_code == 2

@@ -84,6 +84,12 @@ CASES: list[tuple[str, dict[str, Any], Level, str]] = [
     ("lock-files", {"data": {"orphan_locks": ("/l",)}}, WARNING, "without a segment: /l"),
     ("lock-files", {"data": {"unlooked": 7}}, OK, "7 partitions were not looked at"),
     ("backups", {"data": {"backups": ("/x.mdb.damaged",), "backup_bytes": 2048}}, WARNING, "2.0 KiB"),
+    (
+        "strays",
+        {"data": {"strays": ("/data/logs/a-0.x-stray",), "stray_bytes": 2048}},
+        WARNING,
+        "2.0 KiB: /data",
+    ),
     ("descriptors", {"daemon": {"max_files": 291}}, PROBLEM, "10 partitions need 292"),
     ("descriptors", {"daemon": {"max_files": 15_615}}, WARNING, "not for the 15616"),
     ("descriptors", {"daemon": {"max_files": 15_616}}, OK, "15616"),
