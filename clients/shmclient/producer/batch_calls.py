@@ -12,7 +12,7 @@ from shmclient.config.client_config import DeliveryCallback
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.producer.arguments import check_column_arguments, check_messages, column_sizes
-from shmclient.producer.packed import check_packed, column_of, most_packed
+from shmclient.producer.packed import check_packed, column_of
 from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue
 from shmclient.producer.record_calls import RECORD_OVERHEAD_BYTES, RecordCalls, too_large
 
@@ -135,38 +135,34 @@ class BatchCalls(RecordCalls):
     ) -> int:
         self._check_open()
         data, offsets = check_packed(values, value_offsets)
-        self._check_transaction()
-        queue = self._topic(topic)
-        if keys is not None or callback is not None or not self._knows_partitions(queue):
+        config, sender = self._config, self._sender
+        if sender.transactional is not None:
+            self._check_transaction()
+        queue = self._topics.get(topic) or self._topic(topic)
+        if (
+            keys is not None
+            or callback is not None
+            or not (queue.partitions or self._knows_partitions(queue))
+        ):
             # Somebody wants to know of each record, or nobody knows the partitions yet: the way of the records.
             cut = [bytes(data[a:b]) for a, b in pairwise(offsets.view)]
             return self._produce_column(topic, cut, keys, partition, callback)
-        config, sender = self._config, self._sender
         if largest := offsets.largest_over(config.message_max_bytes - RECORD_OVERHEAD_BYTES):
             raise too_large(largest, topic, config.message_max_bytes)
         self._make_room(offsets.count, offsets.last - offsets.first)
-        max_rows = min(offsets.count, config.batch_num_messages)
-        pieces = offsets.cut(*most_packed(config.batch_size, max_rows, queue.max_message_bytes))
+        pieces = offsets.cut(config.batch_size, config.batch_num_messages, queue.max_message_bytes)
+        columns = [column_of(data, piece) for piece in pieces]
         with sender.lock:
             self._check_destination(queue, partition)  # what is known of the topic does not change meanwhile
-            for piece in pieces:
-                sender.deal_packed(queue, column_of(data, piece), partition)
-            sender.pumps += 1
-            if sender.is_pump_due():
-                sender.pump()
+            sender.send_packed(queue, columns, partition)
             if sender.backlog.weight > PACED_BYTES:
                 self._let_broker_catch_up()
-            is_full = sender.backlog.is_full()
-        self._see_to_answers(needs_daemon=sender.attachment is None or bool(config.linger_ms))
-        self._choose_path(is_full)
-        return offsets.count
-
-    def _see_to_answers(self, *, needs_daemon: bool) -> None:
-        if needs_daemon:
+        if sender.attachment is None or config.linger_ms:
             self._background.start()
             self._background.nudge()
-        elif self._sender.needs_answer():
+        elif sender.needs_answer():
             self._background.watch_answers()
+        return offsets.count
 
     def _knows_partitions(self, queue: TopicQueue) -> bool:
         """Whether the topic's partitions are known, after waiting a little for them with the first column: calls in quick

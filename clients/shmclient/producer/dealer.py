@@ -93,13 +93,15 @@ class Dealer:
     def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> PartitionQueue:
         """Add a whole column to one partition, which is returned: ``partition``, or the next sticky one for UNASSIGNED."""
         now = time.monotonic()
+        size = column.size
         if partition != UNASSIGNED:
             queue = topic.partitions[partition]
         elif len(topic.partitions) == 1:
             queue = topic.partitions[0]
         else:
             queue = self._sticky(topic, now)
-        self._add(topic, queue, Chunk(column, column.size, time.time_ns() // 1_000_000, now))
+            topic.sticky_left -= size
+        queue.add_packed(Chunk(column, size, time.time_ns() // 1_000_000, now))
         return queue
 
     @staticmethod

@@ -24,12 +24,12 @@ _OFFSET_BYTES = 4
 _TOP_BIT = b"\0\0\0\x80"
 
 
-def most_packed(max_bytes: int, max_rows: int, max_message_bytes: int) -> tuple[int, int]:
+def most_packed(batch_size: int, max_rows: int, max_message_bytes: int) -> tuple[int, int]:
     """(most bytes of values, most rows) of a batch of packed columns under ``batch.size``, ``batch.num.messages`` and the
     topic's ``max.message.bytes``, which counts the offsets too."""
     rows = max(1, min(max_rows, max_message_bytes // (4 * _OFFSET_BYTES)))
     room = max_message_bytes - _OFFSET_BYTES * (rows + 1) - OVERHEAD_BYTES
-    wanted = PACKED_BYTES if max_bytes >= BATCH_SIZE else max_bytes
+    wanted = PACKED_BYTES if batch_size >= BATCH_SIZE else batch_size
     return min(wanted, PACKED_BYTES, max(room, max_message_bytes // 2)), rows
 
 
@@ -46,7 +46,7 @@ class Offsets:
     same offsets in each call: for the last ones none of it is done again.
     """
 
-    __slots__ = ("_cut", "_highest", "count", "first", "lanes", "last", "view")
+    __slots__ = ("_cut", "_limits", "count", "first", "highest", "lanes", "last", "view")
 
     def __init__(self, lanes: bytes) -> None:
         self.lanes = lanes
@@ -54,31 +54,34 @@ class Offsets:
         self.count = len(self.view) - 1
         self.first: int = self.view[0]
         self.last: int = self.view[-1]
-        self._highest: int | None = None
-        """No value is larger than this."""
-        self._cut: tuple[int, int, list[Piece]] | None = None
-        """The limits of the last :meth:`cut`, and what it was."""
+        self.highest: int = self.last
+        """No value is known to be larger than this."""
+        self._cut: list[Piece] = []
+        self._limits: tuple[int, int, int] | None = None
+        """Of the last :meth:`cut`."""
 
     def largest_over(self, limit: int) -> int:
         """Bytes of the largest value if it is larger than ``limit`` bytes, else 0."""
-        if self._highest is not None and self._highest <= limit:
+        if self.highest <= limit:
             return 0
         largest = largest_over(self.view, limit)
         if not largest:
-            self._highest = limit
+            self.highest = limit
         return largest
 
-    def cut(self, max_bytes: int, max_rows: int) -> list[Piece]:
-        """The column in pieces within both limits, each of at least one record."""
-        known = self._cut
-        if known is not None and known[0] == max_bytes and known[1] == max_rows:
-            return known[2]
+    def cut(self, batch_size: int, batch_num_messages: int, max_message_bytes: int) -> list[Piece]:
+        """The column in pieces that each fit one batch under these limits, see :func:`most_packed`; each of at least one
+        record."""
+        limits = batch_size, batch_num_messages, max_message_bytes
+        if limits == self._limits:
+            return self._cut
         view = self.view
-        cut = [
+        max_bytes, max_rows = most_packed(batch_size, min(self.count, batch_num_messages), max_message_bytes)
+        cut = self._cut = [
             Piece(shift_offsets(view[start : stop + 1], -view[start]), view[start], view[stop])
             for start, stop in pieces(view, max_bytes, max_rows)
         ]
-        self._cut = max_bytes, max_rows, cut
+        self._limits = limits
         return cut
 
 

@@ -92,6 +92,12 @@ class PartitionQueue:
         self.fresh_rows += len(chunk.rows)
         self.fresh_bytes += chunk.size
 
+    def add_packed(self, chunk: Chunk) -> None:
+        """Add a packed column, which the sender counts itself."""
+        self.chunks.append(chunk)
+        self.pending_rows += len(chunk.rows)
+        self.pending_bytes += chunk.size
+
     @property
     def queued_at(self) -> float:
         """Since when the oldest pending row waits."""

@@ -296,25 +296,25 @@ class Sender(Outcomes):
         if unknown:
             self._report_rows(topic.name, None, unknown, explain_unknown(topic, len(topic.partitions)))
 
-    def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
-        """Queue a column of values behind the rows that are in already. The topic's partitions are known."""
+    def send_packed(self, topic: TopicQueue, columns: list[PackedColumn], partition: int) -> None:
+        """Queue columns of values behind the rows that are in already, and pump if that moves anything on: else columns gather
+        until there is a batch of them. The topic's partitions are known."""
         if topic.rows:
             self._deal(topic)
-        queue = self._dealer.deal_packed(topic, column, partition)
-        self.backlog.waiting_rows += queue.fresh_rows
-        self.backlog.weight += queue.fresh_bytes
-        queue.fresh_rows = queue.fresh_bytes = 0
-        self._active.setdefault(queue)
-
-    def is_pump_due(self) -> bool:
-        """Whether a pump would send something of what was queued last, or hear of what became of the rest. Where it would not,
-        columns gather until there is a batch of them."""
+        backlog = self.backlog
+        is_due = self._linger_s > 0 or self.transactional is not None or not self._in_flight
+        for column in columns:
+            queue = self._dealer.deal_packed(topic, column, partition)
+            backlog.waiting_rows += column.count
+            backlog.weight += column.size
+            self._active.setdefault(queue)
+            is_due = is_due or (queue.in_flight < MAX_IN_FLIGHT and self._is_full(queue))
         attachment = self._attachment
-        if attachment is None or not self._in_flight or attachment.completions.has_entries():
-            return True
-        if self._linger_s or self.transactional is not None:
-            return True
-        return any(p.in_flight < MAX_IN_FLIGHT and self._is_full(p) for p in self._active)
+        self.pumps += 1
+        if is_due or attachment is None or attachment.completions.has_entries():
+            self.pump()
+        else:
+            self.threshold = 1  # the room for rows that nobody looks at was that of the last pump
 
     def _note_dealt(self, topic: TopicQueue) -> None:
         partitions = 0

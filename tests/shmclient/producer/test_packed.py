@@ -85,21 +85,22 @@ def test_pieces_are_whole_and_within_the_limits(sizes: list[int], max_bytes: int
 
 @given(SIZES, st.integers(0, 5), st.integers(1, 500), st.integers(1, 20))
 def test_a_column_is_cut_into_columns_of_their_own(
-    sizes: list[int], first: int, max_bytes: int, max_rows: int
+    sizes: list[int], first: int, batch_size: int, max_rows: int
 ) -> None:
     offsets = ends(sizes, first)
     data, kept = check_packed(bytes(range(256)) * 60, array("i", offsets))
     for _ in range(2):  # the second time from memory
-        columns = [column_of(data, piece) for piece in kept.cut(max_bytes, max_rows)]
+        columns = [column_of(data, piece) for piece in kept.cut(batch_size, max_rows, 1 << 20)]
         assert [v for column in columns for v in column.items()] == [data[a:b] for a, b in pairwise(offsets)]
-    assert [len(c) for c in columns] == [b - a for a, b in pieces(kept.view, max_bytes, max_rows)]
+    assert [len(c) for c in columns] == [b - a for a, b in pieces(kept.view, batch_size, max_rows)]
 
 
 def test_other_limits_cut_a_known_column_anew() -> None:
     _, kept = check_packed(bytes(40), array("i", ends([10] * 4)))
-    assert [piece.end for piece in kept.cut(20, 100)] == [20, 40]
-    assert [piece.end for piece in kept.cut(30, 100)] == [30, 40]
-    assert [piece.end for piece in kept.cut(30, 1)] == [10, 20, 30, 40]
+    assert [piece.end for piece in kept.cut(20, 100, 1 << 20)] == [20, 40]
+    assert [piece.end for piece in kept.cut(30, 100, 1 << 20)] == [30, 40]
+    assert [piece.end for piece in kept.cut(30, 1, 1 << 20)] == [10, 20, 30, 40]
+    assert [piece.end for piece in kept.cut(30, 100, 20)] == [10, 20, 30, 40]
 
 
 def test_what_is_known_of_the_largest_value_holds_for_that_limit_and_higher_ones() -> None:
@@ -149,4 +150,4 @@ def test_a_batch_of_packed_columns_never_breaks_a_limit(
 def test_a_column_of_a_thousand_records_of_a_kibibyte_is_one_batch_under_default_limits() -> None:
     offsets = array("i", range(0, 1_024_001, 1024))
     _, kept = check_packed(bytes(1_024_000), offsets)
-    assert len(kept.cut(*most_packed(1_000_000, 1000, 1_048_588))) == 1
+    assert len(kept.cut(1_000_000, 10_000, 1_048_588)) == 1
