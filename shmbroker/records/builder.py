@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +38,7 @@ class PackedColumn:
 
     __slots__ = ("count", "offsets", "parts", "size")
 
-    def __init__(self, offsets: bytes | memoryview, *parts: bytes | memoryview) -> None:
+    def __init__(self, offsets: bytes, *parts: bytes | memoryview) -> None:
         self.offsets = offsets
         self.parts = parts
         self.count = len(offsets) // 4 - 1
@@ -60,7 +61,7 @@ class Columns(NamedTuple):
     0, are for records that are not consecutive in the log; producers leave them out.
     """
 
-    values: Sequence[bytes | None] | PackedColumn
+    values: Sequence[bytes | None]
     keys: Sequence[bytes | None] | None = None
     timestamps: Sequence[int] | None = None
     headers: Sequence[RecordHeaders | None] | None = None
@@ -147,6 +148,40 @@ def encode_single(
     return header[:32] + crc.to_bytes(4, "little") + header[CRC_START:], (body,)
 
 
+def encode_packed(
+    column: PackedColumn,
+    base_timestamp: int,
+    producer: ProducerStamp = NO_PRODUCER,
+    codec: Codec = Codec.NONE,
+    level: int = DEFAULT_LEVEL,
+    flags: int = 0,
+) -> tuple[bytes, tuple[Part, ...]]:
+    """As :func:`encode_batch` of values only, without a look at what a column of them cannot have."""
+    count, offsets = column.count, column.offsets
+    offsets_end = len(offsets)
+    values_end = (offsets_end + 7 & -ALIGNMENT_BYTES) + column.size
+    end = values_end + 7 & -ALIGNMENT_BYTES
+    parts = [
+        offsets,
+        _PADDING[offsets_end % ALIGNMENT_BYTES],
+        *column.parts,
+        _PADDING[values_end % ALIGNMENT_BYTES],
+    ]
+    stored_bytes = end
+    if codec != Codec.NONE:
+        parts = [compress(codec, b"".join(parts), level)]
+        stored_bytes = len(parts[0])
+    header = HEADER.pack(
+        MAGIC, VERSION, HEADER_BYTES,
+        0, -1, -1, 0,
+        0, HEADER_BYTES + stored_bytes, flags, codec, count,
+        base_timestamp, base_timestamp,
+        producer.producer_id, producer.base_sequence, producer.producer_epoch,
+        count - 1, end, offsets_end, values_end, end, end, end, end, end, end, end, end,
+    )  # fmt: skip
+    return _with_crc(header, parts), tuple(parts)
+
+
 def build_batch(
     columns: Columns,
     base_timestamp: int,
@@ -187,10 +222,8 @@ def _offsets_of(items: Iterable[bytes]) -> memoryview:
     return _as_bytes(array("i", accumulate(map(len, items), initial=0)))
 
 
-def _binary_column(items: Sequence[bytes | None] | PackedColumn) -> tuple[Sequence[Part], ...]:
+def _binary_column(items: Sequence[bytes | None]) -> tuple[Sequence[Part], ...]:
     """(int32 offsets, bytes, validity bitmap if there are nulls) as in Arrow's variable-size binary layout."""
-    if isinstance(items, PackedColumn):
-        return (items.offsets,), items.parts, ()
     try:
         data = b"".join(items)  # type: ignore[arg-type]  # a None makes it a TypeError, found without a pass of its own
     except TypeError:
@@ -218,27 +251,37 @@ def restamp(header: bytes, parts: Iterable[Part], producer: ProducerStamp) -> by
     return _with_crc(HEADER.pack(*fields), parts)
 
 
-def pack_column(offsets: memoryview, data: bytes | memoryview, start: int, stop: int) -> PackedColumn:
-    """Items ``start`` to ``stop`` of a column whose int32 ``offsets`` ascend, as a column of its own."""
-    first, last = offsets[start], offsets[stop]
-    return PackedColumn(_shifted(offsets[start : stop + 1], -first), memoryview(data)[first:last])
-
-
 def join_columns(columns: Sequence[PackedColumn]) -> PackedColumn:
     """The columns one behind the other, whose bytes together fit int32 offsets."""
     if len(columns) == 1:
         return columns[0]
+    offsets = _join_offsets([column.offsets for column in columns], [column.size for column in columns])
+    return PackedColumn(offsets, *[part for column in columns for part in column.parts])
+
+
+_last_join: tuple[list[bytes], bytes] = [], b""
+
+
+def _join_offsets(lanes: list[bytes], sizes: list[int]) -> bytes:
+    """One column's offsets from several. Records of one size come with the same objects again and again: the last join is
+    remembered."""
+    global _last_join
+    known, joined = _last_join
+    if len(known) == len(lanes) and all(map(operator.is_, known, lanes)):
+        return joined
     size = 0
-    lanes: list[Part] = []
-    for column in columns:
-        offsets = memoryview(column.offsets)
+    shifted: list[bytes] = []
+    for own, own_size in zip(lanes, sizes, strict=True):
         # The first offset of each is the last one of the column before.
-        lanes.append(_shifted((offsets[4:] if lanes else offsets).cast("i"), size))
-        size += column.size
-    return PackedColumn(b"".join(lanes), *(part for column in columns for part in column.parts))
+        view = memoryview(own)[4:] if shifted else memoryview(own)
+        shifted.append(shift_offsets(view.cast("i"), size))
+        size += own_size
+    joined = b"".join(shifted)
+    _last_join = lanes, joined
+    return joined
 
 
-def _shifted(offsets: memoryview, by: int) -> bytes:
+def shift_offsets(offsets: memoryview, by: int) -> bytes:
     """Add ``by`` to each of int32 ``offsets``, which stay in 0 to 2**31 - 1, by one addition of big integers with a 32-bit lane
     for each."""
     lanes = offsets.tobytes()

@@ -46,7 +46,7 @@ BUSY_PUMPS = 4
 FAILURE_PAUSE_S = 0.5
 """Pause after an error nobody thought of, so that one that stays does not burn a CPU."""
 MIN_BUSY_SLEEP_S = 0.003
-MAX_BUSY_SLEEP_S = 0.05
+MAX_BUSY_SLEEP_S = 0.01
 """How long the thread then leaves it alone, twice as long each time it finds it still busy. The broker need not ring for every
 answer meanwhile; the price is that the last records of a burst may wait this long, unless they are flushed."""
 BATCH_OVERHEAD_BYTES = 64 * 1024
@@ -78,11 +78,15 @@ class Background:
         self._sleeper: Sleeper | None = None
         self._is_watching = False
         """The thread sleeps until the broker answers, or is on its way to."""
+        self._is_resting = False
+        """It sleeps for a short time whatever is answered: the application drives the sending."""
 
     # --- from the application's thread ---------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the thread unless it runs."""
+        if self._thread is not None:
+            return
         with self._sender.lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="shmclient-producer", daemon=True)
@@ -93,9 +97,10 @@ class Background:
         ring(self._nudge_fd)
 
     def watch_answers(self) -> None:
-        """See that the thread goes on when the broker has answered; nothing to do where it watches already."""
+        """See that the thread goes on when the broker has answered, or soon after; nothing to do where it watches already, or
+        will look by itself."""
         self.start()
-        if not self._is_watching:
+        if not (self._is_watching or self._is_resting):
             self._is_watching = True
             self.nudge()
 
@@ -298,7 +303,9 @@ class Background:
                 if connection_fd < 0:
                     return  # lost meanwhile: what was asked is to be asked again
                 poller.register(connection_fd, select.POLLIN)
+            self._is_resting = is_driven
             poller.poll((min(timeout_s, self._busy_sleep_s) if is_driven else timeout_s) * 1000)
+            self._is_resting = False
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._nudge_fd)
 

@@ -97,7 +97,11 @@ class Backlog:
 
     def has_room(self, count: int, size: int) -> bool:
         """True when ``count`` more records of together ``size`` bytes may be queued."""
-        return self.queued() + count <= self._max_rows and self.queued_bytes() + size <= self._max_bytes
+        reports = self._reports
+        count += self.waiting_rows + self.batched_rows + reports.waiting
+        for topic in self.topics.values():
+            count += len(topic.rows)
+        return count <= self._max_rows and size + self.weight + reports.waiting_bytes <= self._max_bytes
 
     def has_room_for_lone(self, size: int) -> bool:
         """True when one more record does not fill the queue, while none waits to be sent."""

@@ -8,19 +8,20 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from shmbroker.records.builder import pack_column
 from shmclient.config.client_config import DeliveryCallback
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.producer.arguments import check_column_arguments, check_messages, column_sizes
-from shmclient.producer.packed import PACKED_BYTES, check_packed, largest_over, pieces
-from shmclient.producer.queues import UNASSIGNED, Row
+from shmclient.producer.packed import check_packed, column_of
+from shmclient.producer.queues import UNASSIGNED, Row, TopicQueue
 from shmclient.producer.record_calls import RECORD_OVERHEAD_BYTES, RecordCalls, too_large
 
 PACED_BYTES = 4 * 1024 * 1024
 """Queued bytes from which produce_batch() of a packed column leaves the broker some time: as much as the ring holds. What is
 queued beyond that has left the CPU's caches before anybody reads it."""
 PACE_S = 0.02
+FIRST_WAIT_S = 0.05
+"""How long the first packed column for a topic waits for somebody to know the topic's partitions: asking takes some ms."""
 NAP_S = 0.0004
 """Between two looks at what the broker has taken meanwhile, a fraction of what it has under way: being rung for each batch
 costs both sides more than the clock does."""
@@ -134,36 +135,58 @@ class BatchCalls(RecordCalls):
     ) -> int:
         self._check_open()
         data, offsets = check_packed(values, value_offsets)
-        self._check_transaction()
-        queue = self._topic(topic)
-        if keys is not None or callback is not None or not queue.partitions:
-            # Somebody wants to know of each record, or nobody knows the partitions yet: the way of the records.
-            cut = [bytes(data[a:b]) for a, b in pairwise(offsets)]
-            return self._produce_column(topic, cut, keys, partition, callback)
-        self._check_destination(queue, partition)
         config, sender = self._config, self._sender
-        if largest := largest_over(offsets, config.message_max_bytes - RECORD_OVERHEAD_BYTES):
+        if sender.transactional is not None:
+            self._check_transaction()
+        queue = self._topics.get(topic) or self._topic(topic)
+        if (
+            keys is not None
+            or callback is not None
+            or not (queue.partitions or self._knows_partitions(queue))
+        ):
+            # Somebody wants to know of each record, or nobody knows the partitions yet: the way of the records.
+            cut = [bytes(data[a:b]) for a, b in pairwise(offsets.view)]
+            return self._produce_column(topic, cut, keys, partition, callback)
+        if largest := offsets.largest_over(config.message_max_bytes - RECORD_OVERHEAD_BYTES):
             raise too_large(largest, topic, config.message_max_bytes)
-        count = len(offsets) - 1
-        self._make_room(count, offsets[-1] - offsets[0])
+        self._make_room(offsets.count, offsets.last - offsets.first)
+        pieces = offsets.cut(config.batch_size, config.batch_num_messages, queue.max_message_bytes)
+        columns = [column_of(data, piece) for piece in pieces]
         with sender.lock:
-            for start, stop in pieces(
-                offsets, min(config.batch_size, PACKED_BYTES), config.batch_num_messages
-            ):
-                sender.deal_packed(queue, pack_column(offsets, data, start, stop), partition)
-        self._pump(queue)
-        if sender.backlog.weight > PACED_BYTES:
-            self._let_broker_catch_up()
-        return count
+            self._check_destination(queue, partition)  # what is known of the topic does not change meanwhile
+            sender.send_packed(queue, columns, partition)
+            if sender.backlog.weight > PACED_BYTES:
+                self._let_broker_catch_up()
+        if sender.attachment is None or config.linger_ms:
+            self._background.start()
+            self._background.nudge()
+        elif sender.needs_answer():
+            self._background.watch_answers()
+        return offsets.count
+
+    def _knows_partitions(self, queue: TopicQueue) -> bool:
+        """Whether the topic's partitions are known, after waiting a little for them with the first column: calls in quick
+        succession would keep the thread that asks for them from running."""
+        if queue.partitions or queue.was_waited_for:
+            return bool(queue.partitions)
+        sender, deadline = self._sender, Deadline(FIRST_WAIT_S)
+        with sender.lock:
+            queue.was_waited_for = queue.is_stale = True
+            self._background.start()
+            self._background.nudge()
+            while not queue.partitions and queue.refused is None and (left_s := deadline.remaining_s()):
+                sender.lock.wait(left_s)
+        return bool(queue.partitions)
 
     def _let_broker_catch_up(self) -> None:
-        """Wait a little while more is queued than passes from process to process in the CPU's caches."""
+        """Wait a little while more is queued than passes from process to process in the CPU's caches. The sender's lock is held
+        when this is called, and given up meanwhile."""
         sender, deadline = self._sender, Deadline(PACE_S)
-        with sender.lock:
-            while sender.attachment is not None and sender.backlog.weight > PACED_BYTES:
-                remaining_s = deadline.remaining_s()
-                if not remaining_s:
-                    return
-                with sender.lock.given_up:
-                    time.sleep(min(NAP_S, remaining_s))
-                sender.pump()
+        while sender.attachment is not None and sender.backlog.weight > PACED_BYTES:
+            remaining_s = deadline.remaining_s()
+            if not remaining_s:
+                return
+            with sender.lock.given_up:
+                time.sleep(min(NAP_S, remaining_s))
+            sender.pumps += 1  # the producer's thread need not
+            sender.pump()

@@ -13,6 +13,7 @@ from shmbroker.records.builder import (
     Part,
     ProducerStamp,
     encode_batch,
+    encode_packed,
     encode_single,
     join_columns,
     restamp,
@@ -104,15 +105,16 @@ def make_batch(
         BrokerError: UNSUPPORTED_COMPRESSION_TYPE when the codec's package is missing.
     """
     first = chunks[0]
-    rows = first.rows
-    is_packed = isinstance(rows, PackedColumn)
+    rows: Any = first.rows
+    if isinstance(rows, PackedColumn):
+        return _make_packed(partition, chunks, producer, codec, level, flags)
     if len(chunks) > 1:
-        columns_or_rows: Any = [chunk.rows for chunk in chunks]
-        rows = join_columns(columns_or_rows) if is_packed else list(chain.from_iterable(columns_or_rows))
+        of_chunks: list[Any] = [chunk.rows for chunk in chunks]
+        rows = list(chain.from_iterable(of_chunks))
     timestamps: list[int] | None = None
-    if not is_packed and any(chunk.stamp_ms != first.stamp_ms for chunk in chunks):
+    if any(chunk.stamp_ms != first.stamp_ms for chunk in chunks):
         timestamps = [ms for chunk in chunks for ms in [chunk.stamp_ms] * len(chunk.rows)]
-    if isinstance(rows, PackedColumn) or set(map(type, rows)) == {bytes}:
+    if set(map(type, rows)) == {bytes}:
         columns = Columns(rows, None, timestamps)
     else:
         full = [row if type(row) is tuple else (row, *_BARE) for row in rows]
@@ -132,4 +134,24 @@ def make_batch(
     batch = ProducerBatch(partition, header, body, len(rows), size, producer.base_sequence, first.queued_at)
     batch.rows = rows
     batch.timestamps = timestamps or base
+    return batch
+
+
+def _make_packed(
+    partition: PartitionQueue,
+    chunks: list[Chunk],
+    producer: ProducerStamp,
+    codec: Codec,
+    level: int,
+    flags: int,
+) -> ProducerBatch:
+    first = chunks[0]
+    columns: list[Any] = [chunk.rows for chunk in chunks]
+    column = join_columns(columns)
+    header, body = encode_packed(column, first.stamp_ms, producer, codec, level, flags)
+    batch = ProducerBatch(
+        partition, header, body, column.count, column.size, producer.base_sequence, first.queued_at
+    )
+    batch.rows = column
+    batch.timestamps = first.stamp_ms
     return batch

@@ -90,11 +90,19 @@ class Dealer:
         number = self._partitions_of(topic, [row], now)[0]
         return topic.partitions[number] if 0 <= number < len(topic.partitions) else None
 
-    def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
-        """Add a whole column to one partition: ``partition``, or the next sticky one for UNASSIGNED."""
+    def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> PartitionQueue:
+        """Add a whole column to one partition, which is returned: ``partition``, or the next sticky one for UNASSIGNED."""
         now = time.monotonic()
-        queue = self._sticky(topic, now) if partition == UNASSIGNED else topic.partitions[partition]
-        self._add(topic, queue, Chunk(column, column.size, time.time_ns() // 1_000_000, now))
+        size = column.size
+        if partition != UNASSIGNED:
+            queue = topic.partitions[partition]
+        elif len(topic.partitions) == 1:
+            queue = topic.partitions[0]
+        else:
+            queue = self._sticky(topic, now)
+            topic.sticky_left -= size
+        queue.add_packed(Chunk(column, size, time.time_ns() // 1_000_000, now))
+        return queue
 
     @staticmethod
     def _add(topic: TopicQueue, queue: PartitionQueue, chunk: Chunk) -> None:

@@ -92,10 +92,20 @@ class PartitionQueue:
         self.fresh_rows += len(chunk.rows)
         self.fresh_bytes += chunk.size
 
+    def add_packed(self, chunk: Chunk) -> None:
+        """Add a packed column, which the sender counts itself."""
+        self.chunks.append(chunk)
+        self.pending_rows += len(chunk.rows)
+        self.pending_bytes += chunk.size
+
     @property
     def queued_at(self) -> float:
         """Since when the oldest pending row waits."""
         return self.chunks[0].queued_at
+
+    def has_packed_next(self) -> bool:
+        """Whether a packed column is first in line."""
+        return bool(self.chunks) and isinstance(self.chunks[0].rows, PackedColumn)
 
     def take(self, max_rows: int, max_bytes: int) -> list[Chunk]:
         """Take chunks off the front that fit both limits together; one that does not fit by itself is split, down to one row.
@@ -189,6 +199,7 @@ class TopicQueue:
         "tag",
         "topic_id",
         "waiting_since",
+        "was_waited_for",
     )
 
     def __init__(self, name: str) -> None:
@@ -213,6 +224,8 @@ class TopicQueue:
         self.refused_at = 0.0
         self.waiting_since: float | None = None
         """Since when rows wait for the topic to be described."""
+        self.was_waited_for = False
+        """A call waited for its partitions to be known, once."""
 
     def take_over(self, info: TopicInfo) -> None:
         """Learn where the partitions are, of which there are no fewer than before."""

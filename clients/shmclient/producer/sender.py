@@ -30,6 +30,7 @@ from shmclient.producer.failures import (
 )
 from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.outcomes import Outcomes
+from shmclient.producer.packed import PACKED_BYTES, most_packed
 from shmclient.producer.queues import UNASSIGNED, PartitionQueue, TopicQueue, row_size
 from shmclient.producer.reports import Reports
 from shmclient.producer.transactions.sending import TransactionalSending
@@ -91,6 +92,7 @@ class Sender(Outcomes):
         self._ordinals = itertools.count()
         self._flushes = 0
         self._batch_bytes = min(config.batch_size, BULK_BYTES)
+        self._packed_full_bytes = min(config.batch_size, PACKED_BYTES) * 3 // 4
         self._dealer = Dealer(
             config.partitioner,
             client_log(config.logger),
@@ -307,12 +309,25 @@ class Sender(Outcomes):
         if unknown:
             self._report_rows(topic.name, None, unknown, explain_unknown(topic, len(topic.partitions)))
 
-    def deal_packed(self, topic: TopicQueue, column: PackedColumn, partition: int) -> None:
-        """Queue a column of values behind the rows that are in already. The topic's partitions are known."""
+    def send_packed(self, topic: TopicQueue, columns: list[PackedColumn], partition: int) -> None:
+        """Queue columns of values behind the rows that are in already, and pump if that moves anything on: else columns gather
+        until there is a batch of them. The topic's partitions are known."""
         if topic.rows:
             self._deal(topic)
-        self._dealer.deal_packed(topic, column, partition)
-        self._note_dealt(topic)
+        backlog = self.backlog
+        is_due = self._linger_s > 0 or self.transactional is not None or not self._in_flight
+        for column in columns:
+            queue = self._dealer.deal_packed(topic, column, partition)
+            backlog.waiting_rows += column.count
+            backlog.weight += column.size
+            self._active.setdefault(queue)
+            is_due = is_due or (queue.in_flight < MAX_IN_FLIGHT and self._is_full(queue))
+        attachment = self._attachment
+        self.pumps += 1
+        if is_due or attachment is None or attachment.completions.has_entries():
+            self.pump()
+        else:
+            self.threshold = 1  # the room for rows that nobody looks at was that of the last pump
 
     def _note_dealt(self, topic: TopicQueue) -> None:
         partitions = 0
@@ -394,26 +409,33 @@ class Sender(Outcomes):
     def _is_due(self, partition: PartitionQueue, now: float) -> bool:
         """Adaptive batching: a lone batch leaves at once; what comes while one is under way travels together, unless there
         is a full batch of it. With ``linger.ms`` rows wait for their time or a full batch."""
-        config = self._config
-        if (
-            partition.pending_rows >= config.batch_num_messages
-            or partition.pending_bytes >= self._batch_bytes
-        ):
-            return True
-        if self._flushes:
+        if self._flushes or self._is_full(partition):
             return True
         if not self._linger_s:
             return partition.in_flight == 0
         return now >= partition.queued_at + self._linger_s
 
+    def _is_full(self, partition: PartitionQueue) -> bool:
+        """There is a batch worth sending while others are under way."""
+        if partition.pending_rows >= self._config.batch_num_messages:
+            return True
+        most = self._packed_full_bytes if partition.has_packed_next() else self._batch_bytes
+        return partition.pending_bytes >= most
+
     def _pack(self, partition: PartitionQueue) -> ProducerBatch | None:
         """The partition's next batch; None when its first row cannot be sent at all and was reported."""
         topic = partition.topic
-        chunks = partition.take(
-            self._config.batch_num_messages, min(self._batch_bytes, topic.max_message_bytes // 2)
+        max_rows, rows, size = (
+            self._config.batch_num_messages,
+            partition.pending_rows,
+            partition.pending_bytes,
         )
-        count = sum(len(chunk.rows) for chunk in chunks)
-        size = sum(chunk.size for chunk in chunks)
+        if partition.has_packed_next():
+            max_bytes, max_rows = most_packed(self._config.batch_size, max_rows, topic.max_message_bytes)
+        else:
+            max_bytes = min(self._batch_bytes, topic.max_message_bytes // 2)
+        chunks = partition.take(max_rows, max_bytes)
+        count, size = rows - partition.pending_rows, size - partition.pending_bytes
         self.backlog.waiting_rows -= count
         self._row_bytes = max(1, size // count)
         if self._acks > 1:

@@ -83,7 +83,7 @@ class RemoteProducer(Producer):
         check_column_arguments(messages, values, keys, value_offsets)
         if value_offsets is not None:
             data, offsets = check_packed(values, value_offsets)
-            values = [bytes(data[start:end]) for start, end in pairwise(offsets)]
+            values = [bytes(data[start:end]) for start, end in pairwise(offsets.view)]
         if values is not None:
             return self._produce_column(topic, values, keys, partition, chosen)
         return queue_each(partial(RemoteProducer.produce, self, topic), messages, partition, chosen)

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from shmbroker.records.batch import RecordBatch
 from shmbroker.records.builder import (
     Columns,
+    PackedColumn,
     ProducerStamp,
     build_batch,
     encode_batch,
+    encode_packed,
     encode_single,
     join_columns,
-    pack_column,
     restamp,
+    shift_offsets,
 )
 from shmbroker.records.layout import Codec, check_crc, read_header
 
@@ -103,19 +105,28 @@ def test_records_that_are_not_consecutive_keep_their_offsets() -> None:
 
 
 @given(data=st.data())
-def test_columns_cut_from_one_and_joined_are_the_column(data: st.DataObject) -> None:
+def test_columns_cut_from_one_and_joined_are_the_column(data: st.DataObject, codecs) -> None:
     values = data.draw(st.lists(st.binary(max_size=20), min_size=1, max_size=30))
     offsets = memoryview(array("i", accumulate(map(len, values), initial=0)))
     cuts = sorted({0, len(values), *data.draw(st.lists(st.integers(0, len(values)), max_size=4))})
-    pieces = [pack_column(offsets, b"".join(values), start, stop) for start, stop in pairwise(cuts)]
+    whole = b"".join(values)
+    pieces = [
+        PackedColumn(
+            shift_offsets(offsets[start : stop + 1], -offsets[start]), whole[offsets[start] : offsets[stop]]
+        )
+        for start, stop in pairwise(cuts)
+    ]
     for piece, (start, stop) in zip(pieces, pairwise(cuts), strict=True):
         assert list(piece.items()) == values[start:stop]
         assert piece.size == sum(map(len, values[start:stop]))
-    joined = join_columns(pieces)
+    for _ in range(2):  # the second time from memory
+        joined = join_columns(pieces)
+        assert b"".join(joined.items()) == whole
     assert len(joined) == len(values)
-    header, body = build_batch(Columns(joined), 5)
-    assert RecordBatch(header + body, check_crcs=False).value_list() == values
-    assert (header, body) == build_batch(Columns(values), 5)
+    codec = data.draw(codecs)
+    stamp = ProducerStamp(7, 3, 12)
+    header, parts = encode_packed(joined, 5, stamp, codec, flags=2)
+    assert (header, b"".join(parts)) == build_batch(Columns(values), 5, stamp, codec, flags=2)
 
 
 @given(

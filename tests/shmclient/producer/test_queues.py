@@ -17,7 +17,7 @@ def queue(*chunks: Chunk) -> PartitionQueue:
 
 def packed(count: int, stamp_ms: int = 0) -> Chunk:
     """``count`` values of 10 bytes."""
-    offsets = memoryview(array("i", range(0, 10 * count + 1, 10))).cast("B")
+    offsets = array("i", range(0, 10 * count + 1, 10)).tobytes()
     return Chunk(PackedColumn(offsets, bytes(10 * count)), 10 * count, stamp_ms, 0.0)
 
 
@@ -62,3 +62,12 @@ def test_rows_are_split_where_they_do_not_fit() -> None:
     assert counts(waiting.take(3, 1000)) == [3]
     assert counts(waiting.take(100, 15)) == [1]
     assert (waiting.pending_rows, waiting.pending_bytes) == (1, 10)
+
+
+def test_it_is_known_what_is_first_in_line() -> None:
+    waiting = queue(packed(2), rows(3))
+    assert waiting.has_packed_next()
+    waiting.take(100, 1000)
+    assert not waiting.has_packed_next()
+    waiting.take(100, 1000)
+    assert not waiting.has_packed_next()
