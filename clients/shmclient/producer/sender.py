@@ -88,6 +88,8 @@ class Sender(Outcomes):
         """No record is as simple as :meth:`send_alone` takes them."""
         self._sent_at = 0.0
         """When anything was written to the ring last, on the monotonic clock."""
+        self._sent_rows = 1
+        """Of the batch that was written last."""
         self._request_id = 0
         self._ordinals = itertools.count()
         self._flushes = 0
@@ -242,11 +244,12 @@ class Sender(Outcomes):
 
     def send_alone(self, topic: TopicQueue) -> bool:
         """Send the only row there is, past all queues: a lone record is waited for. False when it takes more than that, when it
-        is time to look at the answers (one that is there does not keep a record waiting), or when it is not so lone."""
+        is time to look at the answers (one that is there does not keep a record waiting), or when others were sent lately."""
         attachment = self._attachment
         now = time.monotonic()
         if (
             attachment is None
+            or self._sent_rows != 1
             or now < self._sent_at + LONE_PAUSE_S
             or self._active
             or self._needs_care
@@ -270,9 +273,9 @@ class Sender(Outcomes):
         batch = make_single(partition, row, size, stamp, now)
         if not self._write(attachment, batch):
             return False
-        self._sent_at = now
         if attachment.ring_doorbell():
             os.sched_yield()
+        self._sent_at = time.monotonic()
         batch.ordinal = next(self._ordinals)
         partition.next_sequence = next_sequence(batch.sequence)
         self.backlog.batched_rows += 1
@@ -369,8 +372,9 @@ class Sender(Outcomes):
         for partition in done:
             del self._active[partition]
         if sent:
-            self._sent_at = now
             attachment.ring_doorbell()
+            # Not before: whom that woke may have had this processor since.
+            self._sent_at = time.monotonic()
 
     def _send_partition(
         self, attachment: ProducerAttachment, partition: PartitionQueue, now: float
@@ -471,6 +475,7 @@ class Sender(Outcomes):
         ):
             return False
         batch.request_id = self._request_id
+        self._sent_rows = batch.count
         self._in_flight[self._request_id] = batch
         partition.in_flight += 1
         partition.sent_batches += 1
