@@ -63,7 +63,10 @@ class Backlog:
 
     def has_rows(self) -> bool:
         """True when there are rows that were not dealt to partitions."""
-        return any(topic.rows for topic in self.topics.values())
+        for topic in self.topics.values():  # noqa: SIM110  # mostly there is one, and a generator costs more than that
+            if topic.rows:
+                return True
+        return False
 
     def weigh(self, topic: TopicQueue) -> None:
         """Count the bytes of rows that cannot be dealt yet."""

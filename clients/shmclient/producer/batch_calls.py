@@ -22,9 +22,9 @@ queued beyond that has left the CPU's caches before anybody reads it."""
 PACE_S = 0.02
 FIRST_WAIT_S = 0.05
 """How long the first packed column for a topic waits for somebody to know the topic's partitions: asking takes some ms."""
-NAP_S = 0.0004
-"""Between two looks at what the broker has taken meanwhile, a fraction of what it has under way: being rung for each batch
-costs both sides more than the clock does."""
+NAP_S = 0.001
+"""Between two looks at what the broker has taken meanwhile: a batch or two of the four that it has under way. Being rung for
+each costs both sides more than the clock does."""
 
 
 def queue_each(
@@ -182,11 +182,12 @@ class BatchCalls(RecordCalls):
         """Wait a little while more is queued than passes from process to process in the CPU's caches. The sender's lock is held
         when this is called, and given up meanwhile."""
         sender, deadline = self._sender, Deadline(PACE_S)
-        while sender.attachment is not None and sender.backlog.weight > PACED_BYTES:
+        while (attachment := sender.attachment) is not None and sender.backlog.weight > PACED_BYTES:
             remaining_s = deadline.remaining_s()
             if not remaining_s:
                 return
             with sender.lock.given_up:
                 time.sleep(min(NAP_S, remaining_s))
             sender.pumps += 1  # the producer's thread need not
-            sender.pump()
+            if attachment.completions.has_entries():
+                sender.pump()

@@ -237,10 +237,14 @@ class Sender(Outcomes):
                 self.transactional.ask(self._active)
             self.threshold = self._next_threshold()
             # Rows appended since the dealing above saw the old threshold: nobody else would look at them.
-            if self.threshold > 1 or not any(
-                topic.rows and topic.partitions for topic in self.backlog.topics.values()
-            ):
+            if self.threshold > 1 or not self._has_rows_to_deal():
                 return
+
+    def _has_rows_to_deal(self) -> bool:
+        for topic in self.backlog.topics.values():  # noqa: SIM110  # a generator costs more than the one topic there mostly is
+            if topic.rows and topic.partitions:
+                return True
+        return False
 
     def send_alone(self, topic: TopicQueue) -> bool:
         """Send the only row there is, past all queues: a lone record is waited for. False when it takes more than that, when it

@@ -31,6 +31,9 @@ from shmbrokerd.logs import log
 
 ROUND_BYTES = 512 * 1024
 """Batch bytes a round takes in all: commits of this size run from the CPU's cache, larger ones were measured 4x slower."""
+MOST_ROUND_BYTES = 2 * 1024 * 1024
+"""A round that has so much takes from no other ring: a batch may be larger than its ring's share, and many of them would be
+too many private copies. The others have their turn in the next round."""
 MIN_SHARE_BYTES = 64 * 1024
 """What each ring may give in a round however many there are: below this the commit costs more than the bytes."""
 ACKS_ALL = -1
@@ -143,7 +146,10 @@ class AppendLoop:
         share = max(MIN_SHARE_BYTES, ROUND_BYTES // len(producers))
         taken: dict[int, list[tuple[ProducerSession, Frame]]] = defaultdict(list)
         batches = size = 0
-        for producer in producers:
+        for index, producer in enumerate(producers):
+            if size >= MOST_ROUND_BYTES:
+                self._put_behind(producers[:index])
+                break
             try:
                 frames = producer.take(share)
             except BrokerError as error:
@@ -171,6 +177,12 @@ class AppendLoop:
         self._answer(answers)
         self._counters.add(SystemCounter.WAKEUPS, woken)
         return batches
+
+    def _put_behind(self, served: list[ProducerSession]) -> None:
+        """Let the others come first in the next round."""
+        for producer in served:
+            if self._producers.pop(producer.session_id, None) is not None:
+                self._producers[producer.session_id] = producer
 
     def _append(
         self,

@@ -20,7 +20,7 @@ from shmbroker.shm.session import (
     RING_HEAD_WORD,
     RING_TAIL_WORD,
 )
-from shmbrokerd.broker.append_loop import MIN_SHARE_BYTES, ROUND_BYTES
+from shmbrokerd.broker.append_loop import MIN_SHARE_BYTES, MOST_ROUND_BYTES, ROUND_BYTES
 
 ALL = -1
 
@@ -345,6 +345,23 @@ def test_many_producers_all_move_in_every_round(bench: Any) -> None:
     assert min(shares) >= MIN_SHARE_BYTES // 31_000
     bench.work()
     assert len(bench.values()) == 48
+
+
+def test_batches_larger_than_a_share_take_turns(bench: Any) -> None:
+    size = 900_000
+    clients = [bench.producer(ring_bytes=1 << 22) for _ in range(5)]
+    for client in clients:
+        for _ in range(2):
+            client.send([bytes(size)])
+    at_once = -(-MOST_ROUND_BYTES // size)
+    answered = [0] * 5
+    for round_ in range(1, 4):
+        bench.loop.do_work()
+        answered = [before + len(client.answers()) for before, client in zip(answered, clients, strict=True)]
+        assert sum(answered) == at_once * round_
+        assert max(answered) - min(answered) <= 1, "nobody comes twice before all others had their turn"
+    bench.work()
+    assert len(bench.values()) == 10
 
 
 def test_frames_of_one_producer_keep_their_order(bench: Any) -> None:
