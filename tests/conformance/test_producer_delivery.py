@@ -178,10 +178,53 @@ def test_a_full_queue_is_a_buffer_error(broker: Broker, limit: dict[str, int], v
         producer.produce(topic, value)
     with pytest.raises(BufferError) as caught:
         producer.produce(topic, value)
-        producer.produce(topic, value)  # a limit in bytes may let one more in
     assert caught.value.args == ("Local: Queue full",)
     assert producer.flush(REQUEST_TIMEOUT_S) == 0
     producer.produce(topic, value)
+    assert producer.flush(REQUEST_TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("kbytes", "sizes", "taken"),
+    [
+        (1, [1024], 1),
+        (1, [1025], 0),
+        (2, [100] * 25, 20),
+        (2, [1, 2047], 2),
+        (2, [1, 2048], 1),
+        (2, [2048, 0, 0], 3),
+        (64, [16383] * 5, 4),
+        (64, [16384] * 5, 4),
+        (64, [100] * 700, 655),
+        (64, [20_000] * 4, 3),
+        (64, [60_000, 100, 20_000], 2),
+    ],
+)
+def test_a_queue_holds_as_many_bytes_of_values_as_it_may_and_not_one_more(
+    broker: Broker, kbytes: int, sizes: list[int], taken: int
+) -> None:
+    producer = broker.producer(HELD_BACK | {"queue.buffering.max.kbytes": kbytes})
+    count = 0
+    try:
+        for size in sizes:
+            producer.produce("never-sent", bytes(size))
+            count += 1
+    except BufferError:
+        pass
+    assert count == taken
+    producer.purge()
+    assert producer.flush(REQUEST_TIMEOUT_S) == 0
+
+
+def test_keys_and_headers_take_room_in_the_queue(broker: Broker) -> None:
+    producer = broker.producer(HELD_BACK | {"queue.buffering.max.kbytes": 2})
+    count = 0
+    with pytest.raises(BufferError):
+        while True:
+            producer.produce("never-sent", bytes(100), key=b"k" * 500, headers={"h": bytes(399)})
+            count += 1
+    assert count == (2 if broker.differs("queue-bytes") else 20)
+    producer.purge()
     assert producer.flush(REQUEST_TIMEOUT_S) == 0
 
 

@@ -69,8 +69,9 @@ KEYS: tuple[Key, ...] = (
         1048576,
         1,
         INT32_MAX,
-        "The most bytes, in KiB, of records that may wait for their delivery report. It weighs more than "
-        "`queue.buffering.max.messages`: whichever is reached first counts.",
+        "The most bytes, in KiB, of values, keys and headers of records that may wait for their delivery report; `produce()` "
+        "raises BufferError for a record that would be too much. Whichever is reached first counts, this or "
+        "`queue.buffering.max.messages`.",
         clients="P",
         effect="honoured",
     ),

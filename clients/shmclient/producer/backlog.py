@@ -34,6 +34,8 @@ class Backlog:
         """Rows in batches that were not answered yet."""
         self.weight = 0
         """Bytes of all rows that were weighed and have no outcome yet."""
+        self.has_refused = False
+        """A record found no room, and nobody has waited for it since."""
         self._is_open = True
 
     # --- topics --------------------------------------------------------------------------------------------
@@ -96,15 +98,24 @@ class Backlog:
     # --- how much more may be ------------------------------------------------------------------------------
 
     def is_full(self) -> bool:
-        return self.queued() >= self._max_rows or self.queued_bytes() >= self._max_bytes
+        return self.has_refused or self.queued() >= self._max_rows or self.queued_bytes() >= self._max_bytes
+
+    def is_tight(self) -> bool:
+        """True when one more record, at its largest, may be too much."""
+        return self.queued() >= self._max_rows or self.queued_bytes() + LARGEST_UNWEIGHED > self._max_bytes
 
     def has_room(self, count: int, size: int) -> bool:
-        """True when ``count`` more records of together ``size`` bytes may be queued."""
-        reports = self._reports
-        count += self.waiting_rows + self.batched_rows + reports.waiting
+        """True when ``count`` more records of together ``size`` bytes may be queued beside those that were weighed."""
+        return self.queued() + count <= self._max_rows and self.queued_bytes() + size <= self._max_bytes
+
+    def surely_has_room(self, count: int, size: int) -> bool:
+        """As :meth:`has_room`, whatever the rows weigh that were not dealt yet."""
+        reports, rows = self._reports, 0
         for topic in self.topics.values():
-            count += len(topic.rows)
-        return count <= self._max_rows and size + self.weight + reports.waiting_bytes <= self._max_bytes
+            rows += len(topic.rows)
+        count += rows + self.waiting_rows + self.batched_rows + reports.waiting
+        size += rows * LARGEST_UNWEIGHED + self.weight + reports.waiting_bytes
+        return count <= self._max_rows and size <= self._max_bytes
 
     def has_room_for_lone(self, size: int) -> bool:
         """True when one more record does not fill the queue, while none waits to be sent."""

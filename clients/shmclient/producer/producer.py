@@ -75,6 +75,7 @@ class Producer(BatchCalls, TransactionCalls):
         self._topics = self._sender.backlog.open_topics
         self._background = Background(config, self._connection, self._sender)
         self._small_bytes = min(SMALL_BYTES, config.message_max_bytes - RECORD_OVERHEAD_BYTES)
+        self._choose_path(self._sender.backlog.is_tight())
         self._finalizer = weakref.finalize(
             self, _abandon, self._sender, self._background, self._pid, self._log
         )
@@ -110,8 +111,10 @@ class Producer(BatchCalls, TransactionCalls):
                     break
                 self._wait(remaining_s)
                 sender.pump()
+            if was_full and sender.backlog.has_room_again():
+                sender.backlog.has_refused = False
             if self._small_bytes < 0:
-                self._choose_path(sender.backlog.is_full())
+                self._choose_path(sender.backlog.is_tight())
         return reports.serve()
 
     def flush(self, timeout: float = -1) -> int:

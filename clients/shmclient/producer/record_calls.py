@@ -184,11 +184,12 @@ class RecordCalls:
     def _make_room(self, count: int, size: int) -> None:
         """Raise BufferError unless ``count`` records of ``size`` bytes together fit in, with the answers that came by now."""
         sender = self._sender
-        if sender.backlog.has_room(count, size):
+        if sender.backlog.surely_has_room(count, size):
             return
         with sender.lock:
             sender.pump()
             if not sender.backlog.has_room(count, size):
+                sender.backlog.has_refused = True
                 self._background.start()
                 raise BufferError("Local: Queue full")
 
@@ -201,7 +202,7 @@ class RecordCalls:
             if sender.threshold == 1 and sender.send_alone(queue):
                 return
             sender.pump()
-            is_full = sender.backlog.is_full()
+            is_tight = sender.backlog.is_tight()
             needs_daemon = sender.attachment is None or not queue.partitions or bool(self._config.linger_ms)
             needs_answer = sender.needs_answer()
         if needs_daemon:
@@ -209,11 +210,12 @@ class RecordCalls:
             self._background.nudge()
         elif needs_answer:
             self._background.watch_answers()
-        self._choose_path(is_full)
+        self._choose_path(is_tight)
 
-    def _choose_path(self, is_full: bool) -> None:
-        """The fast path looks at no limit: when the queue is full each record takes the checked one, until there is room."""
-        if is_full:
+    def _choose_path(self, is_tight: bool) -> None:
+        """The fast path looks at no limit: where one record could be too much each takes the checked one, until there is
+        room."""
+        if is_tight:
             self._small_bytes = -1
         elif self._small_bytes < 0:
             self._small_bytes = min(SMALL_BYTES, self._config.message_max_bytes - RECORD_OVERHEAD_BYTES)

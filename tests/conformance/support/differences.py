@@ -77,6 +77,13 @@ TABLE = (
         bridge=False,
     ),
     Difference(
+        "queue-bytes",
+        kafka="`queue.buffering.max.kbytes` counts values: keys and headers wait without a limit",
+        shm="`queue.buffering.max.kbytes` counts values, keys and headers",
+        why="all of them take memory",
+        bridge=False,
+    ),
+    Difference(
         "long-transactional-id",
         kafka="a `transactional.id` may have any length",
         shm="249 bytes at most: init_transactions() is refused with INVALID_REQUEST (fatal)",

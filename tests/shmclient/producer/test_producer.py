@@ -233,6 +233,21 @@ def test_records_take_the_short_way_again_once_a_full_queue_has_room(monkeypatch
     producer.close()
 
 
+def test_who_polls_after_a_refusal_is_let_go_on_when_there_is_room_and_waits_again_after_that() -> None:
+    producer = Producer({"bootstrap.servers": "shm:/nonexistent", "queue.buffering.max.kbytes": 10})
+    producer.produce("t", bytes(9000))
+    with pytest.raises(BufferError):
+        producer.produce("t", bytes(2000))
+    producer.purge()
+    began = time.monotonic()
+    assert producer.poll(20) == 0, "there is room"
+    assert time.monotonic() - began < 15
+    began = time.monotonic()
+    assert producer.poll(0.2) == 0
+    assert time.monotonic() - began > 0.15, "nothing was refused since"
+    producer.close()
+
+
 def test_a_report_that_was_not_served_still_takes_room(shared_broker: EmbeddedBroker) -> None:
     with Producer(conf(shared_broker, queue_buffering_max_kbytes=10)) as producer:
         reports = Reports()
