@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -51,7 +51,9 @@ def run_throughput(backend: Backend, work: Workload, base: Path) -> Sample:
         else:
             jobs = [Job("consume", backend, link, work, n, scoreboard) for n in range(work.consumers)]
             jobs += [Job("produce", backend, link, work, n, scoreboard) for n in range(work.producers)]
-        reports, server = run_jobs(link, jobs)
+        warm = scoreboard.with_name("warm")
+        _use_pages(warm, work.total_bytes)
+        reports, server = run_jobs(link, jobs, when_ready=warm.unlink)
     received = sum(report.received for report in reports)
     if received != work.records:
         raise RunFailedError(f"{work.records} records were sent, {received} received")
@@ -112,22 +114,21 @@ def opened(backend: Backend, work: Workload, base: Path) -> Iterator[tuple[Link,
         scoreboard = directory / "scoreboard"
         Scoreboard.create(scoreboard)
         with backend.open(work, data) as link:
-            _warm_page_cache(directory / "warm", work.total_bytes)
             # What earlier runs left to be written back must not slow this one down.
             os.sync()
             yield link, scoreboard
 
 
-def _warm_page_cache(path: Path, size: int) -> None:
-    """Write and delete `size` bytes.
+def _use_pages(path: Path, size: int) -> None:
+    """Write `size` bytes, which are to be deleted when the run begins.
 
     In a virtual machine the first use of a page of free memory costs many times what it costs afterwards,
-    and the host takes free pages back within seconds: without this a run pays for it or not, by chance.
+    and the host takes free pages back within two seconds: without this a run pays for it or not, by chance, and
+    the longer its processes take to start.
     """
     with path.open("wb", buffering=0) as file:
         for _ in range(0, size, MIB):
             file.write(bytes(MIB))
-    path.unlink()
 
 
 @dataclass
@@ -145,7 +146,9 @@ class ServerUse:
     peak_rss_mb: list[float]
 
 
-def run_jobs(link: Link, jobs: list[Job]) -> tuple[list[Report], ServerUse]:
+def run_jobs(
+    link: Link, jobs: list[Job], when_ready: Callable[[], None] = lambda: None
+) -> tuple[list[Report], ServerUse]:
     """Start a process for each job, let them go at once when all are ready, and wait for their reports.
 
     Raises RunFailedError when one fails, dies or takes too long.
@@ -156,6 +159,7 @@ def run_jobs(link: Link, jobs: list[Job]) -> tuple[list[Report], ServerUse]:
         for message in _collect(children, START_TIMEOUT_S):
             if message != READY:
                 raise RunFailedError(f"not ready: {message}")
+        when_ready()
         servers = process_trees(link.server_pids)
         cpu_s = cpu_seconds(servers)
         for child in children:  # consumers stand first in the list: they wait when the first record comes
