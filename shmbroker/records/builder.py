@@ -218,8 +218,17 @@ def _as_bytes(numbers: array[int]) -> memoryview:
     return memoryview(numbers).cast("B")
 
 
+def offsets_of(items: Iterable[bytes]) -> array[int]:
+    """int32 [count + 1]: where the bytes of each item begin, one behind the other, and where the last one's end.
+
+    Raises:
+        OverflowError: at 2 GiB.
+    """
+    return array("i", accumulate(map(len, items), initial=0))
+
+
 def _offsets_of(items: Iterable[bytes]) -> memoryview:
-    return _as_bytes(array("i", accumulate(map(len, items), initial=0)))
+    return _as_bytes(offsets_of(items))
 
 
 def _binary_column(items: Sequence[bytes | None]) -> tuple[Sequence[Part], ...]:

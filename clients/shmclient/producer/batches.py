@@ -107,7 +107,12 @@ def make_batch(
     first = chunks[0]
     rows: Any = first.rows
     if isinstance(rows, PackedColumn):
-        return _make_packed(partition, chunks, producer, codec, level, flags)
+        columns_of_chunks: list[Any] = [chunk.rows for chunk in chunks]
+        column = join_columns(columns_of_chunks)
+        return _make_packed(partition, first, column, column, producer, codec, level, flags)
+    if first.offsets is not None and len(chunks) == 1:
+        column = PackedColumn(first.offsets, b"".join(rows))
+        return _make_packed(partition, first, column, rows, producer, codec, level, flags)
     if len(chunks) > 1:
         of_chunks: list[Any] = [chunk.rows for chunk in chunks]
         rows = list(chain.from_iterable(of_chunks))
@@ -139,19 +144,19 @@ def make_batch(
 
 def _make_packed(
     partition: PartitionQueue,
-    chunks: list[Chunk],
+    first: Chunk,
+    column: PackedColumn,
+    rows: Sequence[Row] | PackedColumn,
     producer: ProducerStamp,
     codec: Codec,
     level: int,
     flags: int,
 ) -> ProducerBatch:
-    first = chunks[0]
-    columns: list[Any] = [chunk.rows for chunk in chunks]
-    column = join_columns(columns)
+    """``rows`` are what ``column`` was packed of."""
     header, body = encode_packed(column, first.stamp_ms, producer, codec, level, flags)
     batch = ProducerBatch(
         partition, header, body, column.count, column.size, producer.base_sequence, first.queued_at
     )
-    batch.rows = column
+    batch.rows = rows
     batch.timestamps = first.stamp_ms
     return batch

@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import Any
 
 from shmbroker.partitioners import HASHES_NULL_KEYS, KEY_HASHES
-from shmbroker.records.builder import PackedColumn
+from shmbroker.records.builder import PackedColumn, offsets_of
 from shmclient.config.client_config import Partitioner
 from shmclient.logs import Log
 from shmclient.producer.queues import (
@@ -62,7 +62,7 @@ class Dealer:
         """Add ``rows`` to the queues of their partitions; returns those whose partition does not exist."""
         now, stamp_ms = time.monotonic(), time.time_ns() // 1_000_000
         if self._is_sticky and set(map(type, rows)) == {bytes}:
-            self._add(topic, self._sticky(topic, now), Chunk(rows, sum(map(len, rows)), stamp_ms, now))
+            self._add(topic, self._sticky(topic, now), _chunk_of_values(rows, stamp_ms, now))
             return []
         buckets: dict[int, list[Row]] = {}
         for number, row in zip(self._partitions_of(topic, rows, now), rows, strict=True):
@@ -185,3 +185,12 @@ class Dealer:
             return int(self._random.randrange(count))
         turns = [(topic.sticky + step) % count for step in range(1, count + 1)]
         return next((number for number in turns if partitions[number].is_idle()), turns[0])
+
+
+def _chunk_of_values(rows: list[Row], stamp_ms: int, now: float) -> Chunk:
+    """The sum of their lengths is wanted here and the sums on the way to it for the batch: they are made once."""
+    try:
+        offsets = offsets_of(rows)
+    except OverflowError:  # they go in many batches
+        return Chunk(rows, sum(map(len, rows)), stamp_ms, now)
+    return Chunk(rows, offsets[-1], stamp_ms, now, offsets.tobytes())

@@ -34,6 +34,8 @@ class Chunk(NamedTuple):
     stamp_ms: int
     queued_at: float
     """On the monotonic clock."""
+    offsets: bytes | None = None
+    """Where each row's bytes begin and the last one's end, as int32, where rows are values and nothing else and it is known."""
 
 
 class PartitionQueue:
@@ -159,8 +161,8 @@ def split_chunk(chunk: Chunk, max_rows: int, max_bytes: int) -> tuple[Chunk, Chu
     count = next((i for i, end in enumerate(accumulate(sizes)) if end > max_bytes), len(sizes)) or 1
     size = sum(sizes[:count])
     return (
-        chunk._replace(rows=chunk.rows[:count], size=size),
-        chunk._replace(rows=chunk.rows[count:], size=chunk.size - size),
+        chunk._replace(rows=chunk.rows[:count], size=size, offsets=None),
+        chunk._replace(rows=chunk.rows[count:], size=chunk.size - size, offsets=None),
     )
 
 
