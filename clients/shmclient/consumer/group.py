@@ -184,7 +184,8 @@ class Group:
         if not self._talk.attach(now):
             self._join_at = now + RECONNECT_S
             return False
-        # What is not among what it holds is free once it has come back: commits for that go first.
+        # Joining anew frees what the daemon may still keep for it, a static member that left during an outage: commits for
+        # that go first.
         if not self._offsets.has_sent_all() or not self._talk.join(action):
             return False
         self._machine.apply(steps.JoinSent(now))

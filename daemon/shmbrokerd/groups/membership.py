@@ -97,7 +97,11 @@ def _replace(
 
 
 def _come_back(settings: Settings, group: Group | None, row: MemberRow, request: JoinGroup) -> Decision:
-    """A member that is one already: it says what it holds and goes on from there, perhaps with another subscription."""
+    """A member that is one already goes on from where it is, perhaps with another subscription.
+
+    What it says it holds is only looked at for what is not its own. What is missing there is not free: the member may have
+    taken it since, out of a view that it had when it asked. It is told what it is to let go, and releases that.
+    """
     old_row, old = existing_member(group, row.group, row.member_id, row.instance_id)
     assert group is not None
     if row.instance_id != old_row.instance_id:
@@ -108,19 +112,10 @@ def _come_back(settings: Settings, group: Group | None, row: MemberRow, request:
         )
     _check_common_assignor(group, row)
     _check_owned(old, request)
-    never_taken_or_let_go = {
-        topic: numbers.keys() - set(request.owned.get(topic, ())) for topic, numbers in old.revoking.items()
-    }
-    new, freed = without(old, never_taken_or_let_go, request.member_epoch)
-    rows = {row.member_id: new}
     records: list[Record] = [Put(row)] if row != old_row else []
-    if _is_same_subscription(old_row, row):
-        rows = handed_over(settings.state, group, pairs(freed), rows)
-    else:
+    if not _is_same_subscription(old_row, row):
         records.append(Put(_next_epoch(group, row.group_type)))
-    records += _changed(group, rows)
-    reply = reply_to(settings, row, rows[row.member_id])
-    return Decision(records, reply, [], _pushes(group, rows, row.member_id))
+    return Decision(records, reply_to(settings, row, old), [])
 
 
 def _check_owned(old: AssignmentRow, request: JoinGroup) -> None:

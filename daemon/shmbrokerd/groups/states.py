@@ -66,9 +66,7 @@ TRANSITIONS: dict[GroupState, dict[Event, frozenset[GroupState]]] = {
         Event.EXPIRED: frozenset({_ASSIGNING}),
     },
     _RECONCILING: {
-        Event.JOINED: frozenset(
-            {_ASSIGNING, _RECONCILING, _STABLE}
-        ),  # one that comes back may have let go meanwhile
+        Event.JOINED: frozenset({_ASSIGNING, _RECONCILING}),
         Event.LEFT: frozenset({_ASSIGNING, _EMPTY}),
         Event.TOPICS_CHANGED: frozenset({_ASSIGNING}),
         Event.RELEASED: frozenset({_RECONCILING, _STABLE}),

@@ -110,7 +110,8 @@ class JoinGroup(Message):
     """Chosen by the member, a UUID (KIP-1082); the same for the life of the consumer."""
     member_epoch: int
     """0: join anew, owning nothing; views that arrive before the reply are void then. Over 0: the epoch of the member's last
-    view, and ``owned`` says what it holds."""
+    view, and ``owned`` says what it holds, which has to be its own. Nothing is free because it is missing there: what the
+    member is to let go it has to release."""
     topics: list[str]
     pattern: str | None = None
     """Topics whose name it matches too, as they come and go. Type CONSUMER: RE2 syntax, must match the whole name; type

@@ -68,18 +68,38 @@ def test_the_same_subscription_again_changes_nothing(desk: Desk) -> None:
     assert desk.records == before
 
 
-def test_what_a_member_never_took_is_free_once_it_comes_back(desk: Desk) -> None:
+def test_what_a_member_never_took_is_its_own_until_it_releases_it(desk: Desk) -> None:
     """It was given t-2 and t-3 while the daemon went, and is asked for them again: it never had them."""
     shared(desk, "a")
     desk.join("b", "t")
     desk.assign()
     desk.restart()
-    assert desk.owned() == {"a": "t-0 t-1 (t-2 t-3)", "b": ""}
     desk.join("b", "t", member_epoch=2)
     view = desk.join("a", "t", member_epoch=2, owned={"t": [0, 1]})
-    assert view.revoking == {}
+    assert view.revoking == {"t": [2, 3]}
+    assert desk.owned() == {"a": "t-0 t-1 (t-2 t-3)", "b": ""}
+    desk.release("a")
     assert desk.owned() == {"a": "t-0 t-1", "b": "t-2 t-3"}
     assert [message.connection for message in desk.inbox] == ["b's"]
+
+
+def test_what_a_member_took_since_it_asked_for_another_subscription_is_not_free(desk: Desk) -> None:
+    """Two views are there when ``a`` polls: it asks for another subscription, holding nothing, and then takes what they give.
+    Before the daemon has read that, ``b`` joins."""
+    shared(desk, "a")
+    desk.create("v")
+    desk.join("a", "t", "v", member_epoch=1)
+    desk.assign()
+    late = m.JoinGroup("g", "a", 2, ["t", "u", "v"], owned={})
+    desk.join("b", "t")
+    desk.assign()
+    assert desk.owned() == {"a": "t-0 t-1 v-0 (t-2 t-3)", "b": ""}
+    view = desk.ask(late, "a's")
+    assert view.revoking == {"t": [2, 3]}
+    desk.assign()
+    assert desk.owned() == {"a": "t-0 t-1 u-0 u-1 v-0 (t-2 t-3)", "b": ""}
+    desk.release("a")
+    assert desk.owned() == {"a": "t-0 t-1 u-0 u-1 v-0", "b": "t-2 t-3"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from groupkit.world import POLL_MS, SESSION_MS, World
+from groupkit.world import POLL_MS, SESSION_MS, SimMember, World
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,9 +15,11 @@ SUBSCRIPTIONS = st.lists(st.sampled_from(TOPICS), min_size=1, max_size=2, unique
 
 
 class GroupMachine(RuleBasedStateMachine):
+    kind = SimMember
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = World("group.max.size=4")
+        self.world = World("group.max.size=4", kind=self.kind)
 
     @initialize(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=2))
     def make_topics(self, sizes: list[int]) -> None:

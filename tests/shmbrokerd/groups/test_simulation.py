@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from groupkit.real_member import RealMember
 from groupkit.world import POLL_MS, SESSION_MS, SimMember, World
 
 from shmbroker.protocol import messages as m
@@ -23,12 +24,13 @@ TOPICS = ["t", "u", "v"]
 ASSIGNORS = ["range", "roundrobin", "sticky", "uniform"]
 
 
-def simulate(seed: int, steps: int) -> World:
+def simulate(seed: int, steps: int, kind: type[SimMember] = SimMember) -> World:
     rng = random.Random(seed)
     world = World(
         "group.consumer.assignors=uniform,range,roundrobin,sticky",
         "group.max.size=12",
         "offsets.retention.minutes=1",
+        kind=kind,
     )
     assignor = {group: rng.choice(ASSIGNORS) for group in GROUPS}
 
@@ -45,6 +47,10 @@ def simulate(seed: int, steps: int) -> World:
         alive = [member for member in world.members if not member.is_dead]
         if alive:
             do(rng.choice(alive))
+
+    def unsubscribe(member: SimMember) -> None:
+        if isinstance(member, RealMember):
+            member.unsubscribe()
 
     def stall() -> None:
         some_member(lambda member: setattr(member, "is_stalled", rng.random() < 0.3))
@@ -76,6 +82,7 @@ def simulate(seed: int, steps: int) -> World:
         (1, lambda: some_member(world.kill)),
         (0.5, lambda: some_member(world.leave)),
         (1, lambda: some_member(lambda member: world.resubscribe(member, some_topics()))),
+        (1, lambda: some_member(unsubscribe)),
         (2, stall),
         (2, lambda: some_member(world.commit_late)),
         (8, lambda: world.deliver_late(rng.randrange(100))),
@@ -107,6 +114,14 @@ def test_nothing_breaks_while_everything_happens(seed: int) -> None:
     world.check_replay()
 
 
+@pytest.mark.parametrize("seed", [*range(6), 90, 95, 144, 167])
+def test_nothing_breaks_with_members_that_decide_as_the_client_library_does(seed: int) -> None:
+    world = simulate(seed, STEPS, RealMember)
+    world.settle()
+    world.check_settled()
+    world.check_replay()
+
+
 def test_all_states_and_nearly_all_events_are_met() -> None:
     seen = {(before, event) for seed in range(12) for before, event, _ in short_run(seed).seen}
     assert {state for state, _ in seen} == set(m.GroupState)
@@ -115,9 +130,10 @@ def test_all_states_and_nearly_all_events_are_met() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", [SimMember, RealMember])
 @pytest.mark.parametrize("seed", range(1000, 1010))
-def test_nothing_breaks_in_the_long_run(seed: int) -> None:
-    world = simulate(seed, 5 * STEPS)
+def test_nothing_breaks_in_the_long_run(seed: int, kind: type[SimMember]) -> None:
+    world = simulate(seed, 5 * STEPS, kind)
     world.settle()
     world.check_settled()
     world.check_replay()

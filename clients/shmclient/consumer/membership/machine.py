@@ -115,6 +115,7 @@ class Membership:
         """When it was sent; None once it is answered."""
         self._ask_not_before = 0.0
         self._is_away = False
+        """The connection was lost, and the daemon has not let it in again."""
         self._is_failing = False
         self._reports: deque[Report] = deque()
         self._reported: int | None = None
@@ -150,9 +151,9 @@ class Membership:
             return Phase.JOINING
         if self.phase is not Phase.LEAVING:
             return self.phase
-        if self._is_away:
-            return Phase.AWAY if self.epoch else Phase.JOINING
-        return Phase.MEMBER if self.epoch else Phase.JOINING
+        if not self.epoch:
+            return Phase.JOINING
+        return Phase.AWAY if self._is_away else Phase.MEMBER
 
     def unsubscribe(self, _event: Unsubscribed) -> Phase:
         self._wanted = None
@@ -164,7 +165,6 @@ class Membership:
 
     def note_join_sent(self, event: JoinSent) -> Phase:
         self._asked, self._asked_at = self._wanted, event.now
-        self._is_away = False
         return self.phase
 
     def view(self, event: Viewed) -> Phase:
@@ -181,13 +181,22 @@ class Membership:
         return self.view(event)
 
     def joined(self, event: Joined) -> Phase:
+        if self._is_of_another_life():
+            return self.phase
         self._asked_at = None
+        self._is_away = False
         self._reported = None
         self._releasing = NONE
         self._see(event)
         return Phase.LEAVING if self.phase is Phase.LEAVING else Phase.MEMBER
 
+    def _is_of_another_life(self) -> bool:
+        """Of an answer to a request to join: the member has left since, and has not asked again."""
+        return self._asked_at is None
+
     def refuse(self, event: Refused) -> Phase:
+        if self._is_of_another_life():
+            return self.phase
         self._asked = self._asked_at = None
         if event.code in _FOREIGN and self.epoch:
             return Phase.LOST
@@ -195,7 +204,7 @@ class Membership:
             self._fail(event.code, event.text)
             return Phase.LOST
         self._ask_not_before = event.now + REFUSED_RETRY_S
-        if self._reported != event.code:
+        if self._wanted is not None and self._reported != event.code:
             self._reported = event.code
             self._reports.append(Report(event.code, f"JoinGroup failed: {event.text}"))
         return self.phase
@@ -329,7 +338,8 @@ _TRANSITIONS: dict[Phase, _Transitions] = {
     Phase.LOST: _ALWAYS | {LossTold: _M.lose},
     Phase.LEAVING: _ALWAYS
     | _HOLDING
-    | {Joined: _M.joined, Viewed: _M.view, Released: _M.released, Fenced: _M.fence}
+    | {Joined: _M.joined, Refused: _M.refuse, Viewed: _M.view, Fenced: _M.fence}
+    | {Released: _M.released, ReleaseRefused: _M.release_refused}
     | {Disconnected: _M.disconnect, LeaveSent: _M.leave},
     Phase.FAILED: {Told: _M.note_told},
 }

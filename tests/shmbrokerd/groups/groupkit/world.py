@@ -55,7 +55,7 @@ class SimMember:
         self.group = group
         self.topics = group_topics
         self.instance_id = instance_id
-        self.fields = fields
+        self.fields = {"session_timeout_ms": SESSION_MS, "rebalance_timeout_ms": POLL_MS, **fields}
         self.connection: Connection | None = None
         self.epoch = 0
         self.is_joining = False
@@ -65,6 +65,8 @@ class SimMember:
         self.is_dead = False
         self.has_left = False
         self.stamp_ms = 0
+        self.clock: Callable[[], float] = lambda: 0.0
+        """Seconds."""
 
     def send(self, body: m.RequestBody) -> None:
         assert self.connection is not None
@@ -83,9 +85,19 @@ class SimMember:
                 self.topics,
                 instance_id=self.instance_id,
                 owned=owned,
-                **{"session_timeout_ms": SESSION_MS, "rebalance_timeout_ms": POLL_MS, **self.fields},
+                **self.fields,
             )
         )
+
+    def resubscribe(self, names: list[str]) -> None:
+        assert self.connection is not None
+        if not (self.has_left or self.connection.is_closed_by_daemon or self.is_joining) and self.epoch:
+            self.topics = names
+            self.join()
+
+    def poll(self) -> bool:
+        """False when there was nothing to do but to listen."""
+        return False
 
     def lose_everything(self) -> None:
         self.owned.clear()
@@ -140,7 +152,8 @@ class SimMember:
 
 
 class World:
-    def __init__(self, *settings: str) -> None:
+    def __init__(self, *settings: str, kind: type[SimMember] = SimMember) -> None:
+        self._kind = kind
         self.static = StaticConfig()
         for setting in settings:
             name, _, value = setting.partition("=")
@@ -302,7 +315,8 @@ class World:
         self, group: str, names: list[str], instance_id: str | None = None, **fields: Any
     ) -> SimMember:
         self._names_made += 1
-        member = SimMember(f"m{self._names_made:03}", group, names, instance_id, fields)
+        member = self._kind(f"m{self._names_made:03}", group, names, instance_id, fields)
+        member.clock = lambda: self.now_ms / 1000
         self.members.append(member)
         self._connect(member)
         return member
@@ -331,16 +345,12 @@ class World:
         if connection.is_closed_by_daemon and not member.has_left:
             self._connect(member)
             return True
-        return False
+        return member.poll()
 
     def resubscribe(self, member: SimMember, names: list[str]) -> None:
         """The member changes its mind about what it reads."""
-        connection = member.connection
-        if member.is_dead or member.is_stalled or member.has_left or connection is None:
-            return
-        if not connection.is_closed_by_daemon and not member.is_joining and member.epoch:
-            member.topics = names
-            member.join()
+        if not member.is_dead and not member.is_stalled:
+            member.resubscribe(names)
 
     def commit_late(self, member: SimMember) -> None:
         """The member commits over another connection (as a transaction does), which may take any time to arrive."""
@@ -479,9 +489,13 @@ class World:
             held = {partition: member.name for member in self._alive(group_id) for partition in member.owned}
             assert held == group.owners
             assert state_of(self.state, group_id) in (m.GroupState.STABLE, m.GroupState.EMPTY)
+        limit = self._settings().broker_number("group.max.size")
         for member in self._alive():
-            assert member.name in self.state.groups[member.group].members
-            assert self.coordinator.is_attached(*Key(member.group, member.name))
+            members = self.state.groups[member.group].members
+            if member.name in members:
+                assert self.coordinator.is_attached(*Key(member.group, member.name))
+            else:
+                assert len(members) >= limit
 
     def _alive(self, group: str | None = None) -> Iterator[SimMember]:
         return (

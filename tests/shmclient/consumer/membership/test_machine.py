@@ -141,6 +141,21 @@ def test_views_before_the_reply_are_of_another_life(member: Member) -> None:
     assert (member.machine.phase, member.machine.epoch) == (Phase.JOINING, 0)
 
 
+def test_an_answer_that_comes_after_leaving_lets_nobody_in(member: Member) -> None:
+    member.subscribe()
+    member.act()
+    member.machine.apply(Unsubscribed())
+    assert member.act() == [Leave()]
+    member.subscribe()
+    member.machine.apply(Joined(1, of(0)))  # before the next request is sent: no later one outdates it
+    assert (member.machine.phase, member.act()) == (Phase.JOINING, [Join(T, 0, NOTHING)])
+    member.machine.apply(Unsubscribed())
+    assert member.act() == [Leave()]
+    member.subscribe()
+    member.machine.apply(Refused(ErrorCode.INVALID_SESSION_TIMEOUT, "too short", member.now))
+    assert member.act() == [Join(T, 0, NOTHING)]
+
+
 def test_leaving_lets_go_first(member: Member) -> None:
     member.join(0, 1)
     member.machine.apply(Unsubscribed())
@@ -281,6 +296,28 @@ def test_who_comes_back_too_late_loses_everything_and_joins_anew(member: Member)
     assert member.act() == [TellLoss(of(0, 1)), Join(T, 0, NOTHING)]
 
 
+def test_who_subscribes_again_takes_nothing_until_it_is_let_in_again(member: Member) -> None:
+    member.join(0)
+    member.machine.apply(Viewed(2, of(0, 1)))
+    member.machine.apply(Disconnected())
+    assert member.act() == [Join(T, 2, of(0))]
+    member.machine.apply(Unsubscribed())
+    member.subscribe()
+    assert (member.machine.phase, member.act()) == (Phase.AWAY, [])
+    member.machine.apply(Joined(2, of(0, 1)))
+    assert member.act() == [Take(of(1))]
+
+
+def test_who_comes_back_too_late_while_it_leaves_hears_of_its_loss(member: Member) -> None:
+    member.join(0)
+    member.machine.apply(Disconnected())
+    member.act()
+    member.machine.apply(Unsubscribed())
+    member.machine.apply(Refused(ErrorCode.UNKNOWN_MEMBER_ID, "unknown", member.now))
+    assert member.act() == [TellLoss(of(0))]
+    assert member.machine.phase is Phase.OUT
+
+
 def test_an_outage_while_leaving_is_as_good_as_leaving(member: Member) -> None:
     member.join(0)
     member.machine.apply(Unsubscribed())
@@ -371,6 +408,28 @@ def test_a_refusal_is_told_once_and_tried_again(member: Member) -> None:
         assert member.machine.wake_at() == member.now + REFUSED_RETRY_S
         member.now += REFUSED_RETRY_S
         assert member.act() == [Join(T, 0, NOTHING)]
+
+
+def test_who_leaves_is_not_told_of_refusals(member: Member) -> None:
+    member.join(0)
+    member.subscribe(U)
+    member.act()
+    member.machine.apply(Unsubscribed())
+    member.machine.apply(Refused(ErrorCode.INVALID_SESSION_TIMEOUT, "too short", member.now))
+    assert member.next() == LetGoOf(of(0))
+    member.subscribe(U)
+    assert member.next() == Join(U, 1, of(0))  # that one was answered
+
+
+def test_a_release_that_is_refused_while_leaving_is_repeated_by_who_stays(member: Member) -> None:
+    member.join(0, 1)
+    member.machine.apply(Viewed(2, of(0), of(1)))
+    assert member.act() == [LetGoOf(of(1)), Release(of(1))]
+    member.machine.apply(Unsubscribed())
+    member.machine.apply(ReleaseRefused(member.now))
+    member.subscribe()
+    member.now += REFUSED_RETRY_S
+    assert member.act() == [Release(of(1))]
 
 
 def test_a_refusal_for_good_is_fatal(member: Member) -> None:

@@ -1,13 +1,13 @@
 """A member and a daemon that does as it pleases: whatever comes in whatever order, the promises hold.
 
 The daemon here is a dumb model. It decides at random who may own what, and keeps books of what it may give to others: the rule
-is that a partition of which it was told that it was released is held by nobody.
+is that a partition of which it was told that it was released is held by nobody. The real one meets the real member in
+`tests/shmbrokerd/groups/test_real_members.py`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -27,12 +27,15 @@ class Daemon:
     """One member's view from the other side, and the two directions of a connection."""
 
     def __init__(self) -> None:
-        self.requests: deque[Any] = deque()
+        self.requests: deque[tuple[s.Action, int]] = deque()
+        """Each with the epoch of the member's view when it was sent."""
         self.replies: deque[s.Event] = deque()
         self.is_member = False
         self.epoch = 0
         self.assigned = NOTHING
         self.revoking = NOTHING
+        self.since: dict[s.Partition, int] = {}
+        """The epoch in which a partition was assigned last."""
 
     @property
     def owned(self) -> s.Partitions:
@@ -41,32 +44,42 @@ class Daemon:
     def assign(self, wanted: s.Partitions) -> None:
         """A new target: what is not wanted is revoked, what is being revoked comes back later."""
         self.revoking |= self.assigned - wanted
-        self.assigned = wanted - self.revoking
+        self.assigned &= wanted
         self.epoch += 1
+        self.give(wanted)
+
+    def give(self, wanted: s.Partitions) -> None:
+        """What nobody owns any more is assigned, which is no new epoch."""
+        new = wanted - self.owned
+        self.assigned |= new
+        self.since |= dict.fromkeys(new, self.epoch)
         self.replies.append(s.Viewed(self.epoch, self.assigned, self.revoking))
 
     def take_one(self) -> s.Action:
-        request = self.requests.popleft()
+        request, epoch = self.requests.popleft()
         if isinstance(request, s.Join):
             self._join(request)
         elif isinstance(request, s.Release) and self.is_member:
-            self.revoking -= request.partitions
-            self.replies.append(s.Released(self.epoch, self.assigned, self.revoking))
+            self._release(request.partitions, epoch)
         elif isinstance(request, s.Leave):
             self.forget()
         return request
+
+    def _release(self, partitions: s.Partitions, epoch: int) -> None:
+        """One that was sent before a partition came back means the time before."""
+        self.revoking -= {each for each in partitions & self.revoking if self.since[each] < epoch}
+        self.replies.append(s.Released(self.epoch, self.assigned, self.revoking))
 
     def _join(self, request: s.Join) -> None:
         if request.epoch == 0:
             self.forget()
             self.is_member = True
+            self.epoch += 1
         elif not self.is_member:
             self.replies.append(s.Refused(ErrorCode.UNKNOWN_MEMBER_ID, "unknown", 0.0))
             return
         else:
             assert request.held <= self.owned, "it comes back with what is not its own"
-            self.revoking &= request.held
-        self.epoch += 1
         self.replies.append(s.Joined(self.epoch, self.assigned, self.revoking))
 
     def forget(self) -> None:
@@ -116,15 +129,15 @@ class MemberAndDaemon(RuleBasedStateMachine):
         match action:
             case s.Join():
                 self.join_answers += 1
-                self.daemon.requests.append(action)
+                self._send(action)
                 self.machine.apply(s.JoinSent(self.now))
             case s.Release(partitions):
                 assert not partitions & self.machine.held
-                self.daemon.requests.append(action)
+                self._send(action)
                 self.machine.apply(s.ReleaseSent(partitions))
             case s.Leave():
                 assert not self.machine.held
-                self.daemon.requests.append(action)
+                self._send(action)
                 self.machine.apply(s.LeaveSent())
             case s.LetGoOf(partitions):
                 assert partitions <= self.machine.held
@@ -138,6 +151,9 @@ class MemberAndDaemon(RuleBasedStateMachine):
             case s.Report():
                 self.machine.apply(s.Told())
 
+    def _send(self, action: s.Action) -> None:
+        self.daemon.requests.append((action, self.machine.epoch))
+
     # --- the daemon ---
 
     @precondition(lambda self: self.daemon.is_member)
@@ -145,18 +161,29 @@ class MemberAndDaemon(RuleBasedStateMachine):
     def assign(self, wanted: s.Partitions) -> None:
         self.daemon.assign(wanted)
 
+    @precondition(lambda self: self.daemon.is_member)
+    @rule(wanted=SUBSETS)
+    def give(self, wanted: s.Partitions) -> None:
+        self.daemon.give(wanted)
+
     @precondition(lambda self: self.daemon.requests)
     @rule()
     def serve(self) -> None:
         if isinstance(self.daemon.take_one(), s.Join):
             self.is_expected_back = False
 
-    @precondition(lambda self: self.daemon.requests and isinstance(self.daemon.requests[0], s.Release))
+    @precondition(lambda self: self.daemon.requests and isinstance(self.daemon.requests[0][0], s.Release))
     @rule()
     def refuse_release(self) -> None:
         """The daemon cannot write it down."""
         self.daemon.requests.popleft()
         self.daemon.replies.append(s.ReleaseRefused(self.now))
+
+    @precondition(lambda self: self.daemon.requests and isinstance(self.daemon.requests[0][0], s.Join))
+    @rule()
+    def refuse_join(self) -> None:
+        self.daemon.requests.popleft()
+        self.daemon.replies.append(s.Refused(ErrorCode.KAFKA_STORAGE_ERROR, "full", self.now))
 
     @precondition(lambda self: self.daemon.replies)
     @rule()
@@ -190,9 +217,15 @@ class MemberAndDaemon(RuleBasedStateMachine):
     def what_is_held_is_owned_unless_the_news_is_on_its_way(self) -> None:
         fenced = any(isinstance(event, s.Fenced) for event in self.daemon.replies)
         asks = self.machine.phase in (Phase.AWAY, Phase.LOST) or fenced
-        left = any(isinstance(request, s.Leave) for request in self.daemon.requests)
+        left = any(isinstance(request, s.Leave) for request, _ in self.daemon.requests)
         if not asks and not left and self.daemon.is_member:
             assert self.machine.held <= self.daemon.owned
+
+    @invariant()
+    def who_is_no_member_holds_nothing_unless_the_news_is_on_its_way(self) -> None:
+        fenced = any(isinstance(event, s.Fenced) for event in self.daemon.replies)
+        if self.machine.phase is Phase.MEMBER and not self.daemon.is_member and not fenced:
+            assert not self.machine.held
 
     @invariant()
     def who_is_out_holds_nothing(self) -> None:
@@ -219,3 +252,31 @@ class MemberAndDaemon(RuleBasedStateMachine):
 
 MemberAndDaemon.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 test_member_and_daemon_agree = MemberAndDaemon.TestCase
+
+
+def test_what_is_taken_while_a_request_to_join_is_under_way_is_held_until_it_is_released() -> None:
+    """Asked before it took, read after it was to let go: what the member said it held was nothing."""
+    both = MemberAndDaemon()
+    taken = frozenset({("t", 0)})
+
+    def hold() -> None:
+        both.what_is_held_is_owned_unless_the_news_is_on_its_way()
+
+    both.subscribe(is_eager=False, name="u")
+    both.poll()
+    both.serve()
+    both.subscribe(is_eager=False, name="t")
+    both.assign(wanted=taken)
+    both.deliver()
+    both.deliver()
+    both.poll()
+    assert both.machine.held == taken
+    both.assign(wanted=NOTHING)
+    both.deliver()
+    both.serve()
+    hold()
+    both.poll()
+    hold()
+    assert not both.machine.held
+    both.teardown()
+    assert not both.daemon.owned
