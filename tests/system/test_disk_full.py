@@ -13,6 +13,7 @@ from systemkit.records import Reports, produce_numbers, read_numbers
 from systemkit.small_disk import SmallDisk
 from systemkit.waiting import wait_for
 
+from shmbroker.protocol.messages import DescribeDaemon, DescribeDaemonReply
 from shmclient.admin import (
     AlterConfigOpType,
     ConfigEntry,
@@ -20,6 +21,7 @@ from shmclient.admin import (
     NewTopic,
     ResourceType,
 )
+from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.testing import EmbeddedBroker
 from shmclient.types import TopicPartition
@@ -72,6 +74,7 @@ def test_writers_hear_of_it_readers_go_on_and_all_works_again_with_room(
     disk.fill()
     number = fill_by_producing(producer, "t", 100, reports)
     assert set(reports.errors.values()) <= IN_TIME
+    assert any("the disk is full" in alarm for alarm in alarms_of(full))
     produce_numbers(patient, "other", range(100, 200), kept, key=bytes(5000))
 
     # Reads go on: what was committed is there, in both topics, also for a consumer that is new.
@@ -94,6 +97,7 @@ def test_writers_hear_of_it_readers_go_on_and_all_works_again_with_room(
     assert numbers == sorted(numbers)
     assert set(reports.offsets) <= set(numbers)
     make_admin(full).create_topics([NewTopic("new", 1)])["new"].result(10)
+    assert alarms_of(full) == []
     assert full.is_running
     assert full.log.count("broker process up") == 1
 
@@ -117,6 +121,14 @@ def test_a_broker_stops_before_the_disk_is_full_and_goes_on_when_retention_has_m
     make_admin(broker).incremental_alter_configs([resource])[resource].result(10)
     retry_until_delivered(producer, number, reports)
     assert disk.free_bytes() > limit
+
+
+def alarms_of(broker: EmbeddedBroker) -> list[str]:
+    connection = Connection(broker.bootstrap_servers, "test")
+    try:
+        return connection.request(DescribeDaemon(), DescribeDaemonReply, 20).alarms
+    finally:
+        connection.disconnect()
 
 
 def read_up_to_end(consumer: Any) -> list[int]:
