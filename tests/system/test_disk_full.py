@@ -123,6 +123,22 @@ def test_a_broker_stops_before_the_disk_is_full_and_goes_on_when_retention_has_m
     assert disk.free_bytes() > limit
 
 
+def test_topics_can_be_deleted_to_make_room_when_there_is_none_at_all(
+    disk: SmallDisk, full: EmbeddedBroker, make_producer: Any, make_admin: Any
+) -> None:
+    producer, reports = make_producer(full), Reports()
+    admin = make_admin(full)
+    for topic in ("t", "u"):
+        admin.create_topics([NewTopic(topic, 8)])[topic].result(20)
+        produce_numbers(producer, topic, range(100) if topic == "t" else range(100, 200), reports)
+    assert producer.flush(20) == 0
+    disk.fill()
+    for topic in ("t", "u"):
+        admin.delete_topics([topic])[topic].result(20)
+    wait_for(lambda: disk.free_bytes() > 0, "there is room again")
+    assert list((full.data_dir / "logs").glob("[tu]-*")) == []
+
+
 def alarms_of(broker: EmbeddedBroker) -> list[str]:
     connection = Connection(broker.bootstrap_servers, "test")
     try:
