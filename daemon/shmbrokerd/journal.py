@@ -105,6 +105,8 @@ class Journal:
                     await loop.run_in_executor(self._thread, self._store.write, records)
                 except BrokerError as error:
                     self._roll_back(error)
+                except RuntimeError as error:  # no thread can be started: who waits must hear of it
+                    self._roll_back(BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"cannot write: {error}"))
                 else:
                     self._in_flight.set_result(None)
         finally:

@@ -6,6 +6,7 @@ may be seen.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.pages import DamageError
-from shmbroker.log.reservation import little_room, reserve_lock_file
+from shmbroker.log.reservation import little_room, reserve_blocks, reserve_lock_file
 from shmbroker.log.verification import check_whole
 from shmbrokerd.metadata.records import TABLE_OF, TABLES, AnyRow, Put, Record
 
@@ -29,6 +30,10 @@ MAX_READERS = 16
 RESERVE_BYTES = 16 << 20
 """Beyond ``metadata.max.bytes``, for what has to go on when that is used up: deleting, which writes too, members that die, and
 transactions that end. A hundred times what these need at once."""
+
+AHEAD_BYTES = 1 << 20
+"""Of the disk, reserved behind the last page in use: who deletes topics to make room on a full disk has to write it down. A
+hundred times what that takes."""
 
 
 def encode_key(key: tuple[str | int, ...]) -> bytes:
@@ -52,6 +57,8 @@ class MetadataStore:
         self._path = path
         self._max_bytes = max_bytes
         self._used_bytes = 0
+        self._reserved_to = 0
+        """The blocks of the file up to here are there."""
         self._check_pages()
         try:
             reserve_lock_file(path, MAX_READERS)
@@ -68,6 +75,7 @@ class MetadataStore:
                 self._check_names(transaction)
                 self._tables = {name: self._env.open_db(name.encode(), txn=transaction) for name in TABLES}
                 self._used_bytes = self._measure(transaction)
+            self._reserve()
         except (lmdb.Error, OSError) as error:
             raise self._storage_error("open", error) from error
         except BrokerError:
@@ -141,6 +149,17 @@ class MetadataStore:
         except lmdb.Error as error:
             raise self._storage_error("write", error) from error
         self._used_bytes = used_bytes
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """Keep blocks of the disk ahead, while there are some to be had."""
+        info = self._env.info()
+        end = (info["last_pgno"] + 1) * self._env.stat()["psize"]
+        if end + AHEAD_BYTES // 2 <= self._reserved_to:
+            return
+        with contextlib.suppress(OSError):
+            if reserve_blocks(self._path, end + AHEAD_BYTES):
+                self._reserved_to = end + AHEAD_BYTES
 
     def _measure(self, transaction: Any) -> int:
         """Bytes of the pages that hold rows; those that are free again do not count."""

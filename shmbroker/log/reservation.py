@@ -33,6 +33,20 @@ def reserve_lock_file(path: Path, max_readers: int = LMDB_MAX_READERS) -> None:
         os.close(fd)
 
 
+def reserve_blocks(path: Path, end: int) -> bool:
+    """Give the file ``path`` its blocks up to ``end``, and leave its size as it is (fallocate(2)): what is written there later
+    finds room on a disk that is full by then. False where that cannot be had."""
+    import ctypes  # not needed by those who only want to know the room
+
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        keep_size = 1
+        done = ctypes.CDLL(None).fallocate(fd, keep_size, ctypes.c_long(0), ctypes.c_long(end))
+        return bool(done == 0)
+    finally:
+        os.close(fd)
+
+
 def little_room(path: Path) -> str:
     """What to add to the text of a failure at ``path``, "" where there is room: LMDB tells of a write that stopped half-way as
     an I/O error."""

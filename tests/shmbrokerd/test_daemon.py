@@ -15,12 +15,14 @@ from typing import Any
 import lmdb
 import pytest
 
+from shmbroker.config.static import StaticConfig
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol import messages as m
 from shmbroker.shm.counters import CountersFile
 from shmbroker.shm.table import PartitionTable
-from shmbrokerd.controller.topics import removal_records
+from shmbrokerd.controller.topics import delete_topics
 from shmbrokerd.journal import load_state
+from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.store import MetadataStore
 
 
@@ -230,7 +232,8 @@ def test_logs_of_topics_deleted_before_a_crash_are_swept(start_daemon: Any, wait
     first.kill()
     store = MetadataStore(first.data_dir / "metadata.mdb", 16 << 20)
     state = load_state(store)
-    store.write(removal_records(state, state.topics["gone"]))  # and there the crash was
+    settings = Settings(StaticConfig(), state)
+    store.write(delete_topics(settings, m.DeleteTopics(["gone"])).records)  # and there the crash was
     store.close()
     logs = first.data_dir / "logs"
     assert (logs / "gone-0").is_dir()

@@ -162,6 +162,26 @@ def test_nothing_pending_means_no_waiting(disk: Disk) -> None:
     run(scenario())
 
 
+def test_who_waits_for_a_write_that_no_thread_can_make_hears_of_it(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scenario() -> None:
+        journal = journal_of(disk)
+        with monkeypatch.context() as short:
+            short.setattr(threading.Thread, "start", fail)
+            with pytest.raises(BrokerError, match="can't start new thread"):
+                await asyncio.wait_for(journal.commit(count("lost", 1)), 20)
+        assert journal.state.counters == {}
+        await journal.commit(count("again", 2))
+        assert journal.state.counters == {"again": 2}
+        await journal.close()
+
+    run(scenario())
+
+
 def test_a_refused_write_takes_the_state_back_and_all_that_was_built_on_it(disk: Disk) -> None:
     async def scenario() -> None:
         journal = journal_of(disk)

@@ -13,6 +13,7 @@ from systemkit.records import Reports, produce_numbers, read_numbers
 from systemkit.small_disk import SmallDisk
 from systemkit.waiting import wait_for
 
+from shmbroker.protocol.messages import DescribeDaemon, DescribeDaemonReply
 from shmclient.admin import (
     AlterConfigOpType,
     ConfigEntry,
@@ -20,6 +21,7 @@ from shmclient.admin import (
     NewTopic,
     ResourceType,
 )
+from shmclient.connection import Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.testing import EmbeddedBroker
 from shmclient.types import TopicPartition
@@ -72,6 +74,7 @@ def test_writers_hear_of_it_readers_go_on_and_all_works_again_with_room(
     disk.fill()
     number = fill_by_producing(producer, "t", 100, reports)
     assert set(reports.errors.values()) <= IN_TIME
+    assert any("the disk is full" in alarm for alarm in alarms_of(full))
     produce_numbers(patient, "other", range(100, 200), kept, key=bytes(5000))
 
     # Reads go on: what was committed is there, in both topics, also for a consumer that is new.
@@ -94,6 +97,7 @@ def test_writers_hear_of_it_readers_go_on_and_all_works_again_with_room(
     assert numbers == sorted(numbers)
     assert set(reports.offsets) <= set(numbers)
     make_admin(full).create_topics([NewTopic("new", 1)])["new"].result(10)
+    assert alarms_of(full) == []
     assert full.is_running
     assert full.log.count("broker process up") == 1
 
@@ -117,6 +121,30 @@ def test_a_broker_stops_before_the_disk_is_full_and_goes_on_when_retention_has_m
     make_admin(broker).incremental_alter_configs([resource])[resource].result(10)
     retry_until_delivered(producer, number, reports)
     assert disk.free_bytes() > limit
+
+
+def test_topics_can_be_deleted_to_make_room_when_there_is_none_at_all(
+    disk: SmallDisk, full: EmbeddedBroker, make_producer: Any, make_admin: Any
+) -> None:
+    producer, reports = make_producer(full), Reports()
+    admin = make_admin(full)
+    for topic in ("t", "u"):
+        admin.create_topics([NewTopic(topic, 8)])[topic].result(20)
+        produce_numbers(producer, topic, range(100) if topic == "t" else range(100, 200), reports)
+    assert producer.flush(20) == 0
+    disk.fill()
+    for topic in ("t", "u"):
+        admin.delete_topics([topic])[topic].result(20)
+    wait_for(lambda: disk.free_bytes() > 0, "there is room again")
+    assert list((full.data_dir / "logs").glob("[tu]-*")) == []
+
+
+def alarms_of(broker: EmbeddedBroker) -> list[str]:
+    connection = Connection(broker.bootstrap_servers, "test")
+    try:
+        return connection.request(DescribeDaemon(), DescribeDaemonReply, 20).alarms
+    finally:
+        connection.disconnect()
 
 
 def read_up_to_end(consumer: Any) -> list[int]:

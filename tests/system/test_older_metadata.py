@@ -130,7 +130,7 @@ def test_producers_get_no_ids_that_a_log_has_seen(broker: EmbeddedBroker, write:
 
 
 def test_partitions_added_after_the_copy_have_their_records_again_when_they_are_added_again(
-    broker: EmbeddedBroker, write: Any, make_consumer: Any, tmp_path: Path
+    broker: EmbeddedBroker, make_producer: Any, make_consumer: Any, tmp_path: Path
 ) -> None:
     older = tmp_path / "older.mdb"
     create(broker, "t")
@@ -139,13 +139,16 @@ def test_partitions_added_after_the_copy_have_their_records_again_when_they_are_
     shutil.copy(broker.data_dir / "metadata.mdb", older)
     broker.restart()
     admin.create_partitions([NewPartitions("t", 3)])["t"].result(20)
-    producer = broker.data_dir / "logs" / "t-2"
-    assert producer.is_dir()
+    producer = make_producer(broker)
+    for number in range(3):
+        producer.produce("t", b"%d" % number, partition=number)
+    assert producer.flush(20) == 0
     swap_metadata(broker, older)
     assert [name[:4] for name in strays(broker)] == ["t-1.", "t-2."]
     admin.create_partitions([NewPartitions("t", 3)])["t"].result(20)
     assert folders(broker) == {"t-0", "t-1", "t-2"}
     assert "brought back" in broker.log
+    assert sorted(read_numbers(make_consumer(broker, "t", 0, 1, 2), 3)) == [0, 1, 2]
 
 
 def test_a_copy_from_before_the_deletion_costs_the_deleted_topic_and_nothing_else(

@@ -94,7 +94,7 @@ def describe(
     timeout: Timeout = DEFAULT_TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """Show the partitions of topics, their offsets, and the configuration that is not the default."""
+    """Show the partitions of topics, their offsets, what they take on disk, and the configuration that is not the default."""
     target = Target(bootstrap_server, timeout, properties)
     described = [_description(target, target.describe_topic(topic)) for topic in topics]
     if as_json:
@@ -102,9 +102,10 @@ def describe(
         return
     for info in described:
         configs = " ".join(f"{key}={value}" for key, value in info["configs"].items())
-        title = f"{info['topic']}  id={info['topic_id']}  {configs}".rstrip()
+        size = "" if info["log_bytes"] is None else f"size={output.format_bytes(info['log_bytes'])}  "
+        title = f"{info['topic']}  id={info['topic_id']}  {size}{configs}".rstrip()
         output.write_table(
-            ["partition", "leader", "replicas", "isr", "earliest", "latest", "records"],
+            ["partition", "leader", "replicas", "isr", "earliest", "latest", "records", "size"],
             [
                 [
                     row["partition"],
@@ -114,6 +115,7 @@ def describe(
                     row["earliest"],
                     row["latest"],
                     row["latest"] - row["earliest"],
+                    "-" if row["log_bytes"] is None else output.format_bytes(row["log_bytes"]),
                 ]
                 for row in info["partitions"]
             ],
@@ -123,13 +125,16 @@ def describe(
 
 def _description(target: Target, topic: TopicDescription) -> dict[str, Any]:
     from shmclient.cli.configs import describe_resource, overrides
+    from shmclient.cli.log_bytes import log_bytes
     from shmclient.cli.offsets import earliest_and_latest
 
+    sizes = log_bytes(target, topic.name)
     bounds = earliest_and_latest(target, target.partitions(topic.name))
     entries = describe_resource(target, "topic", topic.name)
     return {
         "topic": topic.name,
         "topic_id": str(topic.topic_id),
+        "log_bytes": sum(sizes.values()) if sizes else None,
         "configs": {entry.name: entry.value for entry in overrides(entries)},
         "partitions": [
             {
@@ -139,6 +144,7 @@ def _description(target: Target, topic: TopicDescription) -> dict[str, Any]:
                 "isr": [node.id for node in info.isr],
                 "earliest": bounds[info.id][0],
                 "latest": bounds[info.id][1],
+                "log_bytes": sizes.get(info.id),
             }
             for info in sorted(topic.partitions, key=lambda info: info.id)
         ],

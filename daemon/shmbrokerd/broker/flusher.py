@@ -52,6 +52,8 @@ class Flusher:
         self._due: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._finished: deque[Flushed] = deque()
         self._threads: list[threading.Thread] = []
+        self._is_alone = False
+        """There is no thread to be had: the loop flushes by itself, until there is."""
 
     def request(
         self,
@@ -70,6 +72,8 @@ class Flusher:
             self._waiting[slot] = _Group(flush, answers, listeners)
             if earlier is None and slot not in self._running:
                 self._due.put(slot)
+        if not self._threads:
+            self._flush(self._due.get())
 
     def finished(self) -> list[Flushed]:
         """All flushes finished since the last call."""
@@ -94,32 +98,43 @@ class Flusher:
 
     def _start_threads(self) -> None:
         # A broker whose topics are never flushed (acks 0 and 1) never pays for the threads.
-        if not self._threads:
-            self._threads = [
-                threading.Thread(target=self._run, name=f"flush-{i}", daemon=True)
-                for i in range(FLUSH_THREADS)
-            ]
-            for thread in self._threads:
+        if self._threads:
+            return
+        for number in range(FLUSH_THREADS):
+            thread = threading.Thread(target=self._run, name=f"flush-{number}", daemon=True)
+            try:
                 thread.start()
+            except RuntimeError as error:
+                self._note_shortage(error)
+                return
+            self._threads.append(thread)
+
+    def _note_shortage(self, error: RuntimeError) -> None:
+        """A limit of threads, memory or maps is reached (TasksMax, RLIMIT_NPROC, vm.max_map_count)."""
+        if self._threads or not self._is_alone:
+            log.warning("%s: %d of %d threads flush", error, len(self._threads), FLUSH_THREADS)
+        self._is_alone = not self._threads
 
     def _run(self) -> None:
         while (slot := self._due.get()) is not None:
-            with self._lock:
-                group = self._waiting.pop(slot)
-                self._running.add(slot)
-            error = None
-            try:
-                group.flush()
-            except BrokerError as failure:
-                error = failure
-            except (
-                Exception
-            ) as failure:  # a thread that ended here would leave its producers waiting for ever
-                log.exception("flushing slot %d", slot)
-                error = BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"flush: {failure}")
-            self._finished.append(Flushed(slot, *group, error))
-            with self._lock:
-                self._running.discard(slot)
-                if slot in self._waiting:
-                    self._due.put(slot)
-            self._on_finished()
+            self._flush(slot)
+
+    def _flush(self, slot: int | None) -> None:
+        assert slot is not None
+        with self._lock:
+            group = self._waiting.pop(slot)
+            self._running.add(slot)
+        error = None
+        try:
+            group.flush()
+        except BrokerError as failure:
+            error = failure
+        except Exception as failure:  # a thread that ended here would leave its producers waiting for ever
+            log.exception("flushing slot %d", slot)
+            error = BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"flush: {failure}")
+        self._finished.append(Flushed(slot, *group, error))
+        with self._lock:
+            self._running.discard(slot)
+            if slot in self._waiting:
+                self._due.put(slot)
+        self._on_finished()

@@ -21,11 +21,15 @@ class Remover:
         self._thread: threading.Thread | None = None
 
     def remove(self, paths: Iterable[Path]) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="remove-segments", daemon=True)
-            self._thread.start()
         for path in paths:
             self._paths.put(path)
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="remove-segments", daemon=True)
+            try:
+                thread.start()
+                self._thread = thread
+            except RuntimeError as error:
+                log.warning("segments are not removed yet: %s; tried again with the next", error)
 
     def stop(self) -> None:
         if self._thread is not None:

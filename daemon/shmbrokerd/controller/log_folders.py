@@ -43,7 +43,7 @@ class Folder(NamedTuple):
     name: str
     label: Label | None
     is_empty: bool
-    """A folder that holds no file but its label."""
+    """A folder that holds no file but its label, and maybe a first segment without a record."""
     is_folder: bool = True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from shmbroker.config.key import find_key
@@ -258,6 +258,9 @@ def delete_topics(settings: Settings, request: DeleteTopics) -> Decision:
         outcomes.append(Outcome(name))
         names.add(name)
         records += removal_records(settings.state, topic)
+        records += [
+            Put(DeletedLogRow(topic.row.topic_id, number, name)) for number in sorted(topic.partitions)
+        ]
         effects += [CloseLog(partition, topic.row.topic_id) for partition in topic.partitions.values()]
     records += _pending_removal(settings.state, names)
     return Decision(records, OutcomesReply(outcomes), effects)
@@ -269,7 +272,7 @@ def _pending_removal(state: State, names: Collection[str]) -> list[Record]:
 
 
 def removal_records(state: State, topic: Topic) -> list[Record]:
-    """Everything that goes when a topic goes, dependents first, and what says that its logs may go."""
+    """Everything that goes when a topic goes, dependents first."""
     name = topic.row.name
     records: list[Record] = [
         Drop(row) for offsets in state.offsets.values() for row in offsets.values() if row.topic == name
@@ -278,20 +281,14 @@ def removal_records(state: State, topic: Topic) -> list[Record]:
         Drop(ConfigRow(TOPIC, name, key, value))
         for key, value in state.configs.get((TOPIC, name), {}).items()
     ]
-    records += _removed_partitions(topic, topic.partitions.values())
+    records += [Drop(partition) for partition in topic.partitions.values()]
     records.append(Drop(topic.row))
     return records
 
 
-def _removed_partitions(topic: Topic, rows: Iterable[PartitionRow]) -> list[Record]:
-    records: list[Record] = []
-    for row in rows:
-        records += [Drop(row), Put(DeletedLogRow(topic.row.topic_id, row.partition, row.topic))]
-    return records
-
-
 def undo_creation(state: State, records: Sequence[Record], names: Collection[str]) -> Decision:
-    """Take back the new partitions, and topics, of ``names`` that ``records`` made."""
+    """Take back the new partitions, and topics, of ``names`` that ``records`` made. That their logs may go is not written down,
+    for this is done when the disk is full: of a log with nothing in it that is known anyhow."""
     new_topics = {record.row.name for record in records if isinstance(record.row, TopicRow)}
     undo: list[Record] = []
     effects: list[Effect] = []
@@ -306,7 +303,7 @@ def undo_creation(state: State, records: Sequence[Record], names: Collection[str
             and topic.partitions.get(record.row.partition) == record.row
         ]
         made = [row for row in made if row.topic == name]
-        undo += removal_records(state, topic) if name in new_topics else _removed_partitions(topic, made)
+        undo += removal_records(state, topic) if name in new_topics else [Drop(row) for row in made]
         effects += [CloseLog(row, topic.row.topic_id) for row in made]
     undo += _pending_removal(state, new_topics & set(names))
     return Decision(undo, OutcomesReply([]), effects)

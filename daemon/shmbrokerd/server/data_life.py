@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log.reservation import LITTLE_ROOM_BYTES
 from shmbroker.protocol.messages import (
     BrokerCommandBody,
     ConfigureStorage,
@@ -141,6 +142,11 @@ class DataLife:
         alarms = []
         if shortage := self._shortage():
             alarms.append(f"records are refused: {shortage}")
+        elif (free := self.free_bytes()) < LITTLE_ROOM_BYTES:  # log.min.free.bytes lets it come so far
+            alarms.append(
+                f"the disk is full: {self._directory}: the file system has {free} bytes left; records that find no room are"
+                " refused"
+            )
         overruns = self._counters.read(SystemCounter.RETENTION_OVERRUNS)
         if overruns:
             alarms.append(

@@ -37,8 +37,14 @@ class FolderRemover:
         self._tasks.put(_Task(path, owner))
         if self._thread is None:
             # A daemon thread: stopping does not wait for it, and the next start goes on with what is left.
-            self._thread = threading.Thread(target=self._run, name="remove-logs", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="remove-logs", daemon=True)
+            try:
+                thread.start()
+                self._thread = thread
+            except RuntimeError as error:
+                log.warning(
+                    "logs of deleted partitions are not removed yet: %s; tried again with the next", error
+                )
 
     def _run(self) -> None:
         while True:

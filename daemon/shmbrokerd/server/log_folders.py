@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log import segment
 from shmbroker.log.folder_names import METADATA_NAME, TRASH_PREFIX, LogOwner
 from shmbroker.log.label_file import read_label
+from shmbroker.log.pages import DamageError, PageReader
 from shmbrokerd.controller.log_folders import (
     BringBack,
     Fate,
@@ -28,7 +30,7 @@ from shmbrokerd.metadata.state import State
 from shmbrokerd.server.folder_remover import FolderRemover
 
 SHOWN_NAMES = 3
-"""Of strays in an alarm; the log, ``ls`` and ``shmbroker doctor`` have all of them."""
+"""In an alarm; the log has all of them, and ``shmbroker doctor`` those of strays."""
 
 
 class LogFolders:
@@ -173,7 +175,19 @@ def _look(path: Path, is_folder: bool, may_go: bool) -> Folder:
 
 
 def _is_empty(folder: Path) -> bool:
+    """Whether no record was ever in it, as far as can be seen."""
+    first = segment.file_name(0)
     try:
-        return not set(os.listdir(folder)) - {METADATA_NAME}  # noqa: PTH208 - names are all that is wanted
-    except OSError:
+        names = set(os.listdir(folder)) - {METADATA_NAME, f"{first}-lock"}  # noqa: PTH208 - names are all that is wanted
+        return not names or (names == {first} and _is_unwritten(folder / first))
+    except (OSError, DamageError):
         return False
+
+
+def _is_unwritten(path: Path) -> bool:
+    """Raises OSError, DamageError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return PageReader(fd).read(lambda pages: pages.last_below(segment.LOG, None)) is None
+    finally:
+        os.close(fd)

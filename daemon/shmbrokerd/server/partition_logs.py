@@ -26,7 +26,7 @@ from shmbrokerd.logs import log
 from shmbrokerd.metadata.records import PartitionRow
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.server.data_life import DataLife
-from shmbrokerd.server.log_folders import LogFolders
+from shmbrokerd.server.log_folders import SHOWN_NAMES, LogFolders
 from shmbrokerd.supervisor import Supervisor
 
 Order = Callable[[BrokerCommandBody], Awaitable[BrokerReply]]
@@ -112,7 +112,14 @@ class PartitionLogs:
 
     def alarms(self) -> list[str]:
         """What somebody ought to look at, for people."""
-        return self._folders.alarms()
+        slots = self._settings().state.slots
+        offline = [f"{row.topic}-{row.partition}" for slot in self.offline if (row := slots.get(slot))]
+        if not offline:
+            return self._folders.alarms()
+        shown = ", ".join(sorted(offline)[:SHOWN_NAMES])
+        more = f" and {len(offline) - SHOWN_NAMES} more" if len(offline) > SHOWN_NAMES else ""
+        reason = next(iter(self.offline.values()))
+        return [f"{len(offline)} partitions are offline: {shown}{more}; {reason}", *self._folders.alarms()]
 
     # --- orders --------------------------------------------------------------------------------------------
 

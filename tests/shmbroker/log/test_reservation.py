@@ -13,7 +13,7 @@ import pytest
 
 from shmbroker.log import reservation
 from shmbroker.log.lock_file import reader_pids
-from shmbroker.log.reservation import little_room, reserve_lock_file
+from shmbroker.log.reservation import little_room, reserve_blocks, reserve_lock_file
 
 
 @pytest.mark.parametrize("readers", [16, 126])
@@ -66,3 +66,22 @@ def test_failures_say_how_much_room_there_is_where_it_is_little(
 
 def test_a_file_system_that_does_not_tell_adds_nothing(tmp_path: Path) -> None:
     assert little_room(tmp_path / "none") == ""
+
+
+def test_blocks_are_there_before_they_are_written_and_the_size_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * 5000)
+    if not reserve_blocks(path, 1 << 20):
+        pytest.skip("this file system reserves nothing")
+    status = path.stat()
+    assert status.st_size == 5000
+    assert status.st_blocks * 512 >= 1 << 20
+    assert path.read_bytes() == b"x" * 5000
+    assert reserve_blocks(path, 1 << 20)
+    assert path.stat().st_blocks == status.st_blocks
+
+
+def test_what_cannot_be_reserved_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    assert not reserve_blocks(path, 1 << 62)

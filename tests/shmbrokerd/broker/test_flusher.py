@@ -188,3 +188,41 @@ def wait_until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+@pytest.fixture
+def threads_left(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """So many threads can be started from now on."""
+    start = threading.Thread.start
+    left = [0]
+
+    def start_or_fail(thread: threading.Thread) -> None:
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    def allow(count: int) -> None:
+        left[0] = count
+        monkeypatch.setattr(threading.Thread, "start", start_or_fail)
+
+    return allow
+
+
+def test_without_a_thread_a_flush_is_done_by_who_asks_until_there_is_one(
+    finished: Finished, threads_left: Callable[[int], None]
+) -> None:
+    disk = Disk()
+    disk.let_through(4)
+    threads_left(0)
+    for number in (1, 2):
+        finished.flusher.request(number, disk.flush, answers(number))
+        assert disk.flushes == number
+        (flushed,) = finished.next()
+        assert (flushed.slot, flushed.answers, flushed.error) == (number, answers(number), None)
+    threads_left(1)
+    for number in (3, 4):
+        finished.flusher.request(number, disk.flush, answers(number))
+        (flushed,) = finished.next()
+        assert flushed.answers == answers(number)
+    assert len(finished.flusher._threads) == 1

@@ -98,9 +98,6 @@ class ControllerMachine(RuleBasedStateMachine):
         decision = topics.create_topics(self.settings_now, request, self.circumstances())
         self.carry_out(decision)
         self.carry_out(topics.undo_creation(self.state, decision.records, {name}))
-        new = self.state.deleted_logs.keys() - before.deleted_logs.keys()
-        folders_are_gone: list[Record] = [Drop(self.state.deleted_logs[owner]) for owner in new]
-        self.carry_out(Decision(folders_are_gone, m.OutcomesReply([]), []))
         assert self.state == before
 
     @rule(names=st.lists(NAMES, max_size=2))

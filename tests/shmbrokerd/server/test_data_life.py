@@ -146,3 +146,24 @@ def test_what_groups_lost_is_an_alarm(desk: Desk) -> None:
     (alarm,) = desk.life.alarms()
     assert "3 segments" in alarm
     assert "retention.groups" in alarm
+
+
+@pytest.mark.parametrize(
+    ("limit", "free", "alarm"),
+    [
+        (0, (1 << 20) - 1, "the disk is full: "),
+        (0, 1 << 20, None),
+        (64 << 20, (64 << 20) - 1, "records are refused: "),
+        (64 << 20, 0, "records are refused: "),
+        (64 << 20, 64 << 20, None),
+    ],
+)
+def test_a_disk_that_is_full_is_an_alarm_with_and_without_a_limit(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: int, free: int, alarm: str | None
+) -> None:
+    desk.configure(BROKER, "", "log.min.free.bytes", str(limit))
+    monkeypatch.setattr(DataLife, "free_bytes", lambda self: free)
+    alarms = desk.life.alarms()
+    assert [text.startswith(alarm or "-") and f"{free} bytes left" in text for text in alarms] == (
+        [True] if alarm else []
+    )

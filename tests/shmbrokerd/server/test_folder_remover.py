@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,20 @@ def test_nothing_is_reported_before_the_names_are_on_the_disk(
     FolderRemover(tmp_path, report).remove(tmp_path / "a", ONE)
     told(reports, 1)
     assert steps == [f"sync {tmp_path.name}", "report"]
+
+
+def test_without_a_thread_the_next_one_removes_all(
+    tmp_path: Path, reports: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    remover = FolderRemover(tmp_path, reports.put)
+    (tmp_path / "a").mkdir()
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", fail)
+        remover.remove(tmp_path / "a", ONE)
+    assert (tmp_path / "a").exists()
+    remover.remove(None, TWO)
+    assert told(reports, 2) == {ONE, TWO}
+    assert not (tmp_path / "a").exists()

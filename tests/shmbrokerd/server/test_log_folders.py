@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log import segment
+from shmbroker.log.active import create_segment
 from shmbroker.log.folder_names import Label, LogOwner, stray_name
 from shmbroker.log.label_file import claim
+from shmbroker.log.writer import PartitionWriter
+from shmbroker.records.builder import Columns, build_batch
+from shmbroker.records.layout import read_header
 from shmbrokerd.metadata.records import DeletedLogRow, PartitionRow, Put, TopicRow
 from shmbrokerd.metadata.state import State
 from shmbrokerd.server.log_folders import LogFolders
@@ -83,6 +88,25 @@ def test_strays_are_counted_in_an_alarm_until_somebody_takes_them_away(world: Wo
     for path in world.path.iterdir():
         path.rename(world.path.parent / path.name)
     assert world.folders.alarms() == []
+
+
+def test_logs_without_a_record_are_removed_and_those_that_cannot_be_read_are_kept(world: World) -> None:
+    for name in ("only-label-0", "no-record-0", "records-0", "damaged-0"):
+        claim(world.path / name, Label(OLD, name, 0))
+    create_segment(world.path / "no-record-0" / segment.file_name(0), 1 << 20, 0, {}, is_durable=False)
+    writer = PartitionWriter(world.path / "records-0", 1 << 20, 4096, 0)
+    batch = bytearray(b"".join(build_batch(Columns([b"x"]), 0)))
+    writer.stage(batch, read_header(batch), -1, 0)
+    writer.commit()
+    writer.close()
+    (world.path / "damaged-0" / segment.file_name(0)).write_bytes(b"garbage" * 4096)
+
+    async def main() -> None:
+        world.folders.sweep()
+        world.folders.stop()
+
+    asyncio.run(main())
+    assert world.names() == {stray("records-0"), stray("damaged-0")}
 
 
 def test_a_new_partition_gets_an_empty_place(world: World) -> None:

@@ -66,6 +66,8 @@ def test_a_damaged_log_costs_its_partition_only_and_heals(start_daemon: Any, wai
     second = start_daemon()
     client = second.attach()
     second.wait_logged("partition orders-0 is offline: .*orders-0")
+    (alarm,) = client.request(m.DescribeDaemon()).alarms
+    assert alarm.startswith(f"1 partitions are offline: orders-0; {folder}")
     assert advance(client, "orders", 0) == ErrorCode.KAFKA_STORAGE_ERROR
     assert advance(client, "orders", 1) == ErrorCode.NO_ERROR
     table = PartitionTable.open(second.runtime_dir / "partitions")

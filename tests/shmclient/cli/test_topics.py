@@ -1,5 +1,8 @@
 import json
 
+from shmclient import Producer
+from shmclient.cli.output import format_bytes
+
 
 def test_a_created_topic_is_listed_and_described(cli, new_name):
     assert (
@@ -11,6 +14,7 @@ def test_a_created_topic_is_listed_and_described(cli, new_name):
     (info,) = cli("topics", "describe", new_name, "--json").json()
     assert info["configs"] == {"retention.ms": "1000"}
     assert [row["partition"] for row in info["partitions"]] == [0, 1, 2]
+    assert info["partitions"][0].pop("log_bytes") > 0
     assert info["partitions"][0] == {
         "partition": 0,
         "leader": 0,
@@ -22,6 +26,24 @@ def test_a_created_topic_is_listed_and_described(cli, new_name):
     text = cli("topics", "describe", new_name).ok()
     assert "retention.ms=1000" in text.splitlines()[0]
     assert len(text.splitlines()) == 5
+
+
+def test_a_description_says_what_the_logs_take_on_disk(cli, topic, shmbroker_session):
+    with Producer({"bootstrap.servers": shmbroker_session.bootstrap_servers}) as producer:
+        producer.produce(topic, bytes(900_000), partition=0)
+    logs = shmbroker_session.data_dir / "logs"
+    (info,) = cli("topics", "describe", topic, "--json").json()
+    on_disk = {
+        row["partition"]: sum(
+            file.stat().st_size for file in (logs / f"{topic}-{row['partition']}").glob("*.mdb")
+        )
+        for row in info["partitions"]
+    }
+    assert {row["partition"]: row["log_bytes"] for row in info["partitions"]} == on_disk
+    assert info["log_bytes"] == sum(on_disk.values()) > 900_000
+    text = cli("topics", "describe", topic).ok()
+    assert f"size={format_bytes(info['log_bytes'])}" in text.splitlines()[0]
+    assert text.splitlines()[2].endswith(format_bytes(on_disk[0]))
 
 
 def test_a_topic_that_exists_is_refused_unless_that_is_fine(cli, topic):

@@ -19,8 +19,9 @@ from shmclient.cli.doctor.facts import FileSystem, Host
 SHM = Path("/dev/shm")
 SCRATCH_AGE_S = 86_400
 """A folder of a test is taken for left behind when nobody has touched it for a day: its daemon may be stopped for a while."""
-_LOGIND_FOLDERS = ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")
+_LOGIND_FOLDERS = ("usr/lib/systemd", "usr/local/lib/systemd", "run/systemd", "etc/systemd")
 """Where logind.conf and logind.conf.d may be, in rising precedence (logind.conf(5))."""
+_ROOT = Path("/")
 _REMOVE_IPC = re.compile(r"^\s*RemoveIPC\s*=\s*(\S+)", re.MULTILINE | re.IGNORECASE)
 _UNLIMITED_FILES = 1 << 30
 """Stands for RLIM_INFINITY."""
@@ -35,7 +36,7 @@ def look_at_host() -> Host:
         shm_names=tuple(sorted(_own_shm_names())),
         scratch=tuple(sorted(_left_scratch())),
         has_logind=Path("/run/systemd/seats").is_dir(),
-        removes_ipc=removes_ipc(_logind_texts()),
+        removes_ipc=removes_ipc(logind_texts(_ROOT)),
         lingers=_lingers(),
     )
 
@@ -57,7 +58,8 @@ def file_system_of(path: Path) -> FileSystem:
         path = path.parent
     try:
         figures = os.statvfs(path)
-        kind = kind_of_mount(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), path.stat().st_dev)
+        mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        kind = kind_of_mount(mountinfo, path.stat().st_dev, str(path.resolve()))
     except OSError:
         return FileSystem("", -1, -1, -1)
     free_files = figures.f_favail if figures.f_files else -1
@@ -66,14 +68,28 @@ def file_system_of(path: Path) -> FileSystem:
     )
 
 
-def kind_of_mount(mountinfo: str, device: int) -> str:
-    """The type of the file system on ``device`` (proc(5), /proc/PID/mountinfo); "" when it is not in there."""
+def kind_of_mount(mountinfo: str, device: int, path: str) -> str:
+    """The type of the file system on ``device`` (proc(5), /proc/PID/mountinfo), or of what is mounted nearest above ``path``:
+    files of btrfs and overlayfs have devices of their own. "" when it is not in there."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
+    nearest = ("", "")
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
-        if before.split()[2:3] == [wanted]:
-            return after.split()[0]
-    return ""
+        fields = before.split()
+        if len(fields) < 5 or not after:
+            continue
+        kind, mount_point = after.split()[0], _unescaped(fields[4])
+        if fields[2] == wanted:
+            return kind
+        # Of several mounts on one point the last covers the others.
+        if f"{path}/".startswith(f"{mount_point.rstrip('/')}/") and len(mount_point) >= len(nearest[0]):
+            nearest = mount_point, kind
+    return nearest[1]
+
+
+def _unescaped(text: str) -> str:
+    """The kernel writes blanks and backslashes as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 # --- locks and processes -----------------------------------------------------------------------------------
@@ -168,10 +184,15 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 # --- systemd -----------------------------------------------------------------------------------------------
 
 
-def _logind_texts() -> Iterator[str]:
-    mains = [Path(folder) / "logind.conf" for folder in _LOGIND_FOLDERS]
-    drop_ins = [path for folder in _LOGIND_FOLDERS for path in Path(folder).glob("logind.conf.d/*.conf")]
-    for path in [*mains, *sorted(drop_ins, key=lambda path: path.name)]:
+def logind_texts(root: Path) -> Iterator[str]:
+    """The configuration in the order in which it counts: the one main file that hides the others, then the drop-ins by name, of
+    which one hides those of the same name in folders of lower precedence."""
+    mains = [root / folder / "logind.conf" for folder in _LOGIND_FOLDERS]
+    main = next((path for path in reversed(mains) if path.exists()), None)
+    drop_ins: dict[str, Path] = {}
+    for folder in _LOGIND_FOLDERS:
+        drop_ins |= {path.name: path for path in (root / folder).glob("logind.conf.d/*.conf")}
+    for path in [*([main] if main else []), *(drop_ins[name] for name in sorted(drop_ins))]:
         try:
             yield path.read_text(encoding="utf-8", errors="replace")
         except OSError:

@@ -6,7 +6,25 @@ from shmclient.cli.doctor.facts import Facts
 from shmclient.cli.doctor.finding import Finding, bytes_text, ok, problem, warning
 
 NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs", "fuse.glusterfs"}
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "glusterfs",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.ceph",
+        "fuse.rclone",
+        "fuse.s3fs",
+    ]
 )
 """File systems on which neither locks nor mappings are what LMDB needs them to be."""
 VOLATILE = frozenset({"tmpfs", "ramfs"})
