@@ -7,31 +7,25 @@ What becomes of them is in ``outcomes``.
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
-from typing import Any
 
-from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.errors import BrokerError
 from shmbroker.log.producers import REMEMBERED_BATCHES, next_sequence
-from shmbroker.protocol.messages import TopicInfo
 from shmbroker.records.builder import PackedColumn, ProducerStamp
 from shmbroker.records.layout import Codec, Flag
 from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
-from shmclient.errors import KafkaError, KafkaException, error_text, from_broker_error
-from shmclient.logs import client_log
-from shmclient.producer.batches import ProducerBatch, make_batch, make_single
-from shmclient.producer.dealer import Dealer
+from shmclient.errors import KafkaError, KafkaException, from_broker_error
+from shmclient.producer.batches import ProducerBatch, make_batch
 from shmclient.producer.failures import (
     explain_acks,
     explain_large,
     explain_unknown,
 )
 from shmclient.producer.guard import GuardedCondition
-from shmclient.producer.outcomes import Outcomes
+from shmclient.producer.lone import LoneRecords
 from shmclient.producer.packed import PACKED_BYTES, most_packed
-from shmclient.producer.queues import UNASSIGNED, PartitionQueue, TopicQueue, row_size
+from shmclient.producer.queues import PartitionQueue, TopicQueue
 from shmclient.producer.reports import Reports
 from shmclient.producer.transactions.sending import TransactionalSending
 
@@ -44,12 +38,6 @@ SPREAD_PARTITIONS = 16
 MAX_SPREAD = 16
 """A topic whose rows are dealt to many partitions gathers a bulk for every 16 of them, up to 16: what a batch costs whatever
 its size, here, in the broker and in the consumer, is shared by more rows then."""
-LONE_BYTES = 4096
-"""Up to this size a record is sent past all queues."""
-LONE_PAUSE_S = 0.0005
-"""Records that come faster than this are not waited for one by one, and letting the broker go first would keep them apart."""
-MAX_ANSWERS_LEFT = 16
-"""Answers of records sent one at a time that produce() leaves to poll()."""
 SINGLE_OVERHEAD_BYTES = 64
 """What the columns of a batch of one record take beside its key, value and headers, generously."""
 
@@ -62,7 +50,7 @@ BUSY_S = 0.05
 _CODECS = {"none": Codec.NONE, "gzip": Codec.GZIP, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
 
 
-class Sender(Outcomes):
+class Sender(LoneRecords):
     """The state of one producer's sending."""
 
     def __init__(
@@ -82,26 +70,9 @@ class Sender(Outcomes):
         """Threads of the application that sleep until the broker answers."""
         self._codec = _CODECS[config.compression_type]
         self._linger_s = config.linger_ms / 1000
-        self._needs_care = bool(
-            self._linger_s or self._acks > 1 or self._codec != Codec.NONE or transactional is not None
-        )
-        """No record is as simple as :meth:`send_alone` takes them."""
-        self._sent_at = 0.0
-        """When anything was written to the ring last, on the monotonic clock."""
-        self._sent_rows = 1
-        """Of the batch that was written last."""
-        self._request_id = 0
-        self._ordinals = itertools.count()
         self._flushes = 0
         self._batch_bytes = min(config.batch_size, BULK_BYTES)
         self._packed_full_bytes = min(config.batch_size, PACKED_BYTES) * 3 // 4
-        self._dealer = Dealer(
-            config.partitioner,
-            client_log(config.logger),
-            sticky_linger_s=config.sticky_partitioning_linger_ms / 1000,
-            sticky_bytes=config.batch_size,
-            has_own_generator=config.enable_random_seed,
-        )
         self._row_bytes = 100
         """Running guess of a row's size."""
         self._spread = 1
@@ -144,79 +115,6 @@ class Sender(Outcomes):
                 deadline = due
         return deadline if self.transactional is None else min(deadline, self.transactional.wake_at())
 
-    # --- attachment and metadata ---------------------------------------------------------------------------
-
-    def attach(self, attachment: ProducerAttachment) -> None:
-        """Begin to use a new ring; batches without an answer are sent again over it."""
-        self.detach()
-        self._attachment = attachment
-        self.lock.notify_all()
-
-    def detach(self) -> None:
-        """The ring is gone with its daemon: whatever it had not answered goes back to the retries, in order."""
-        if self._attachment is None:
-            return
-        self._take_completions()
-        self._attachment.close()
-        self._attachment = None
-        for batch in sorted(self._in_flight.values(), key=lambda batch: batch.request_id):
-            batch.partition.in_flight -= 1
-            if self._may_retry(batch):
-                self._retry_later(batch, 0.0)
-            else:
-                self._fail(batch, KafkaError(KafkaError._TRANSPORT))
-        self._in_flight.clear()
-
-    def abandon(self) -> None:
-        """In a forked child: forget all, and the ring, which is the parent's."""
-        self.lock = GuardedCondition()  # the other may be held by a thread that is not here
-        self.reports.abandon(self.lock)
-        attachment, self._attachment = self._attachment, None
-        if attachment is not None:
-            attachment.close()
-        self._in_flight, self._active = {}, {}
-        self.backlog.clear()
-
-    def topics_to_describe(self, now: float) -> list[str]:
-        """Topics with records whose partitions are not known, or are not where they were."""
-        return [
-            topic.name
-            for topic in self.backlog.topics.values()
-            if now >= topic.refused_at and (topic.is_stale or (not topic.partitions and topic.rows))
-        ]
-
-    def use_identity(self, producer_id: int) -> None:
-        """Write as ``producer_id`` from now on; batches not answered yet start over under it."""
-        self.producer_id = producer_id
-        for topic in self.backlog.topics.values():
-            for partition in topic.partitions:
-                partition.epoch = -1
-                partition.next_sequence = 0
-                self._restart_epoch(partition)
-
-    def update_topic(self, info: TopicInfo, now: float) -> None:
-        """Take over what the daemon says of a topic."""
-        topic = self.backlog.topics.get(info.name)
-        if topic is None:
-            return
-        if info.code:
-            self._note_refusal(topic, KafkaError(info.code, info.message or error_text(info.code)), now)
-            return
-        self.backlog.open(topic)
-        count = len(info.partitions)
-        if count < len(topic.partitions):
-            self._drop_partitions(topic, count, explain_unknown(topic, count))
-        topic.take_over(info)
-
-    def _note_refusal(self, topic: TopicQueue, error: KafkaError, now: float) -> None:
-        topic.refused = error
-        topic.refused_at = now + self._config.retry_backoff_ms / 1000
-        if error.code() == ErrorCode.UNKNOWN_TOPIC_OR_PART:
-            self._drop_partitions(topic, 0, error)
-        if not topic.partitions:
-            topic.is_stale = False
-            self.backlog.open_topics.pop(topic.name, None)
-
     # --- the pump ------------------------------------------------------------------------------------------
 
     def pump(self) -> None:
@@ -245,47 +143,6 @@ class Sender(Outcomes):
             if topic.rows and topic.partitions:
                 return True
         return False
-
-    def send_alone(self, topic: TopicQueue) -> bool:
-        """Send the only row there is, past all queues: a lone record is waited for. False when it takes more than that, when it
-        is time to look at the answers (one that is there does not keep a record waiting), or when others were sent lately."""
-        attachment = self._attachment
-        now = time.monotonic()
-        if (
-            attachment is None
-            or self._sent_rows != 1
-            or now < self._sent_at + LONE_PAUSE_S
-            or self._active
-            or self._needs_care
-            or len(topic.rows) != 1
-            or not topic.partitions
-            or topic.is_stale
-            or topic.counted_rows
-            or not len(self._in_flight) == attachment.completions.waiting() < MAX_ANSWERS_LEFT
-        ):
-            return False
-        row = topic.rows[0]
-        if type(row) is tuple and not _is_plain(row):
-            return False
-        size = len(row) if type(row) is bytes else row_size(row)
-        if size > min(LONE_BYTES, topic.max_message_bytes // 2) or not self.backlog.has_room_for_lone(size):
-            return False
-        partition = self._dealer.partition_of(topic, row)
-        if partition is None or partition.is_other_log:
-            return False
-        stamp = ProducerStamp(self.producer_id, partition.epoch, partition.next_sequence)
-        batch = make_single(partition, row, size, stamp, now)
-        if not self._write(attachment, batch):
-            return False
-        if attachment.ring_doorbell():
-            os.sched_yield()
-        self._sent_at = time.monotonic()
-        batch.ordinal = next(self._ordinals)
-        partition.next_sequence = next_sequence(batch.sequence)
-        self.backlog.batched_rows += 1
-        self.backlog.weight += size
-        del topic.rows[0]
-        return True
 
     def _follow_transaction(self, transactional: TransactionalSending) -> None:
         """Take records while a transaction does, and give them up when it has failed."""
@@ -463,43 +320,6 @@ class Sender(Outcomes):
         partition.next_sequence = next_sequence(batch.sequence, count)
         self.backlog.batched_rows += count
         return batch
-
-    def _write(self, attachment: ProducerAttachment, batch: ProducerBatch) -> bool:
-        if len(self._in_flight) >= attachment.layout.completion_entries:
-            return False
-        self._request_id += 1
-        partition = batch.partition
-        if not attachment.ring.try_write(
-            self._request_id,
-            partition.slot,
-            self._acks,
-            batch.header,
-            *batch.body,
-            topic_tag=partition.topic.tag,
-        ):
-            return False
-        batch.request_id = self._request_id
-        self._sent_rows = batch.count
-        self._in_flight[self._request_id] = batch
-        partition.in_flight += 1
-        partition.sent_batches += 1
-        partition.sent_rows += batch.count
-        partition.sent_bytes += batch.size
-        if self._acks == 0:
-            self._report(batch, None, -1, None)
-        return True
-
-
-def _is_plain(row: tuple[Any, ...]) -> bool:
-    """Whether a row is a key and a value only."""
-    value, key, partition, timestamp, headers, _ = row
-    return (
-        type(value) is bytes
-        and (key is None or type(key) is bytes)
-        and partition == UNASSIGNED
-        and not timestamp
-        and not headers
-    )
 
 
 def _raise(error: KafkaError) -> None:
