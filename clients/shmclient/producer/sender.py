@@ -94,7 +94,7 @@ class Sender(Outcomes):
         self._ordinals = itertools.count()
         self._flushes = 0
         self._batch_bytes = min(config.batch_size, BULK_BYTES)
-        self._packed_full_bytes = min(config.batch_size, PACKED_BYTES) * 3 // 4
+        self._packed_full_bytes = min(config.batch_size, PACKED_BYTES) * 15 // 16
         self._dealer = Dealer(
             config.partitioner,
             client_log(config.logger),
