@@ -72,7 +72,7 @@ class Sender(LoneRecords):
         self._linger_s = config.linger_ms / 1000
         self._flushes = 0
         self._batch_bytes = min(config.batch_size, BULK_BYTES)
-        self._packed_full_bytes = min(config.batch_size, PACKED_BYTES) * 3 // 4
+        self._packed_full_bytes = min(config.batch_size, PACKED_BYTES) * 15 // 16
         self._row_bytes = 100
         """Running guess of a row's size."""
         self._spread = 1
