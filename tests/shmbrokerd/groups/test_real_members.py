@@ -46,6 +46,11 @@ class RealGroupMachine(GroupMachine):
 
     @precondition(lambda self: self.world.members)
     @rule(index=INDEX)
+    def drop(self, index: int) -> None:
+        self.world.drop(self.member(index))
+
+    @precondition(lambda self: self.world.members)
+    @rule(index=INDEX)
     def remove(self, index: int) -> None:
         """An operator fences a member."""
         member = self.member(index)

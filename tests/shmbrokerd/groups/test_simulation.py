@@ -52,6 +52,10 @@ def simulate(seed: int, steps: int, kind: type[SimMember] = SimMember) -> World:
         if isinstance(member, RealMember):
             member.unsubscribe()
 
+    def drop(member: SimMember) -> None:
+        if isinstance(member, RealMember):
+            world.drop(member)
+
     def stall() -> None:
         some_member(lambda member: setattr(member, "is_stalled", rng.random() < 0.3))
 
@@ -83,6 +87,7 @@ def simulate(seed: int, steps: int, kind: type[SimMember] = SimMember) -> World:
         (0.5, lambda: some_member(world.leave)),
         (1, lambda: some_member(lambda member: world.resubscribe(member, some_topics()))),
         (1, lambda: some_member(unsubscribe)),
+        (1, lambda: some_member(drop)),
         (2, stall),
         (2, lambda: some_member(world.commit_late)),
         (8, lambda: world.deliver_late(rng.randrange(100))),

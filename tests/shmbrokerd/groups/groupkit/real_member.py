@@ -119,6 +119,9 @@ class RealMember(SimMember):
         self._asked = self._joined_over = None
         self.inbox.append(steps.Disconnected())
 
+    def has_heard_of_loss(self) -> bool:
+        return any(isinstance(event, steps.Fenced) for event in self.inbox)
+
     def hear(self, answer: Any) -> None:
         match answer:
             case m.GroupAssignment() as view:

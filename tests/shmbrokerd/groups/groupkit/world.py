@@ -18,7 +18,7 @@ from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.protocol import messages as m
 from shmbrokerd.controller import topics
 from shmbrokerd.groups import offsets
-from shmbrokerd.groups.coordinator import Act, Coordinator, Moment, Stamps
+from shmbrokerd.groups.coordinator import Act, Coordinator, Message, Moment, Stamps
 from shmbrokerd.groups.holdings import Holding, merged
 from shmbrokerd.groups.membership import Caller
 from shmbrokerd.groups.roster import Key
@@ -95,6 +95,10 @@ class SimMember:
             self.topics = names
             self.join()
 
+    def has_heard_of_loss(self) -> bool:
+        """Whether it knows that it is a member no longer, and has not acted on that."""
+        return False
+
     def poll(self) -> bool:
         """False when there was nothing to do but to listen."""
         return False
@@ -163,6 +167,7 @@ class World:
         self.written: list[Record] = []
         """What is on disk."""
         self._unwritten: list[tuple[list[Record], Callable[[], None]]] = []
+        self._unsent: list[Message] = []
         self.members: list[SimMember] = []
         self.connections: list[Connection] = []
         self.coordinator = Coordinator(self._settings, self.now)
@@ -195,6 +200,7 @@ class World:
         for group, state in before.items():
             self._note_transition(state, event, state_of(self.state, group))
         messages = list(act.messages)
+        self._unsent += messages
 
         def tell() -> None:
             for connection, body in messages:
@@ -211,6 +217,7 @@ class World:
     def write(self) -> None:
         """The disk has what was decided so far."""
         unwritten, self._unwritten = self._unwritten, []
+        self._unsent.clear()
         for records, tell in unwritten:
             self.written += records
             for record in records:
@@ -271,6 +278,7 @@ class World:
             connection.answers.clear()
         self.connections.clear()
         self._unwritten.clear()
+        self._unsent.clear()
         self.state = State()
         self.state.replay(self.written)
         self.coordinator = Coordinator(self._settings, self.now)
@@ -383,6 +391,17 @@ class World:
         topic, number = partition
         return None if row is None else merged(row.assigned, row.revoking).get(topic, {}).get(number)
 
+    def drop(self, member: SimMember) -> None:
+        """The member gives its connection up and makes another. What it said over the old one is read any time later, but its
+        commits are lost: in which order those arrive is its own business."""
+        connection = member.connection
+        if not member.is_dead and not member.is_stalled and not member.has_left and connection is not None:
+            connection.is_closed_by_client = True
+            connection.requests = deque(
+                body for body in connection.requests if not isinstance(body, m.CommitOffsets)
+            )
+            self._connect(member)
+
     def leave(self, member: SimMember) -> None:
         if member.is_dead or member.is_stalled or member.has_left:
             return
@@ -426,10 +445,16 @@ class World:
         for member in self.members:
             group = self.state.groups.get(member.group)
             row = group.assignments.get(member.name) if group is not None else None
-            if member.is_dead or row is None or not member.owned:
+            if member.is_dead or row is None or not member.owned or self._is_loss_on_its_way(member):
                 continue
             extra = member.owned.keys() - set(owned_by(row))
             assert not extra, f"{member.name} holds {extra}, which are not its own: {row}"
+
+    def _is_loss_on_its_way(self, member: SimMember) -> bool:
+        connection = member.connection
+        unsent = [message.body for message in self._unsent if message.connection is connection]
+        said = [*unsent, *(connection.answers if connection is not None else ())]
+        return member.has_heard_of_loss() or any(isinstance(body, m.GroupFenced) for body in said)
 
     def check_replay(self) -> None:
         """The state is what the records make of it."""
