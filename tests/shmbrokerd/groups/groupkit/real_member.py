@@ -119,8 +119,10 @@ class RealMember(SimMember):
         self._asked = self._joined_over = None
         self.inbox.append(steps.Disconnected())
 
-    def has_heard_of_loss(self) -> bool:
-        return any(isinstance(event, steps.Fenced) for event in self.inbox)
+    def expects_loss(self) -> bool:
+        """While it is away the daemon may read what it said over an older connection, such as that it joins anew."""
+        is_away = self._joined_over is not self.connection
+        return is_away or any(isinstance(event, steps.Fenced) for event in self.inbox)
 
     def hear(self, answer: Any) -> None:
         match answer:

@@ -95,8 +95,8 @@ class SimMember:
             self.topics = names
             self.join()
 
-    def has_heard_of_loss(self) -> bool:
-        """Whether it knows that it is a member no longer, and has not acted on that."""
+    def expects_loss(self) -> bool:
+        """Whether it was told that it is a member no longer, and has not acted on that; or asks whether it is one."""
         return False
 
     def poll(self) -> bool:
@@ -454,7 +454,7 @@ class World:
         connection = member.connection
         unsent = [message.body for message in self._unsent if message.connection is connection]
         said = [*unsent, *(connection.answers if connection is not None else ())]
-        return member.has_heard_of_loss() or any(isinstance(body, m.GroupFenced) for body in said)
+        return member.expects_loss() or any(isinstance(body, m.GroupFenced) for body in said)
 
     def check_replay(self) -> None:
         """The state is what the records make of it."""
