@@ -42,7 +42,7 @@ class PackedColumn:
         self.offsets = offsets
         self.parts = parts
         self.count = len(offsets) // 4 - 1
-        self.size = sum(map(len, parts))
+        self.size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
 
     def __len__(self) -> int:
         return self.count
