@@ -34,18 +34,19 @@ class MarkerWriter:
     async def write(
         self,
         due: Callable[[], Markers | None],
-        coordinator_epoch: int,
+        coordinator_epoch: Callable[[], int],
         settled_by: Collection[ErrorCode] = _WRITTEN,
     ) -> None:
         """Return once all markers that are due are on the disk, or no longer due, as their partitions are gone. Orders are
-        idempotent, so whatever is in doubt is ordered again. ``settled_by``: the answers after which nothing is left to do."""
+        idempotent, so whatever is in doubt is ordered again. ``coordinator_epoch`` is asked for with each try: a log that is
+        opened meanwhile may raise it. ``settled_by``: the answers after which nothing is left to do."""
         marked: set[Partition] = set()
         pause_s = FIRST_PAUSE_S
         while (markers := due()) is not None:
             rows = self._existing(partition for partition in markers.partitions if partition not in marked)
             if not rows:
                 return
-            reason = await self._try_write(markers, rows, marked, coordinator_epoch, settled_by)
+            reason = await self._try_write(markers, rows, marked, coordinator_epoch(), settled_by)
             if reason:
                 level = log.warning if pause_s == FIRST_PAUSE_S else log.debug
                 level("markers of producer id %d: %s; trying again", markers.producer_id, reason)

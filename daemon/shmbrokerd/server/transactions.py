@@ -241,7 +241,7 @@ class Transactions:
             try:
                 await self._journal.settled()  # no marker before the decision is on the disk
                 await self._writer.write(
-                    lambda: self._coordinator.markers(transactional_id), self._coordinator.epoch
+                    lambda: self._coordinator.markers(transactional_id), lambda: self._coordinator.epoch
                 )
                 if self._coordinator.markers(transactional_id) is not None:
                     await self._complete(transactional_id)
@@ -278,7 +278,7 @@ class Transactions:
             await self._journal.settled()  # no marker before this coordinator's epoch is on the disk
         await self._writer.write(
             lambda: self._coordinator.still_hanging(markers),
-            max(coordinator_epoch, self._coordinator.epoch),
+            lambda: max(coordinator_epoch, self._coordinator.epoch),
             IS_ENDED_ALREADY,
         )
 

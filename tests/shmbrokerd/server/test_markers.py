@@ -59,10 +59,16 @@ def state() -> State:
     return state
 
 
-def write(state: State, broker: ScriptedBroker, due: Markers | None = DUE, **fields: Any) -> None:
+def write(
+    state: State,
+    broker: ScriptedBroker,
+    due: Markers | None = DUE,
+    epoch: Callable[[], int] = lambda: 5,
+    **fields: Any,
+) -> None:
     async def run() -> None:
         async with asyncio.timeout(20):
-            await MarkerWriter(lambda: state, broker).write(lambda: due, 5, **fields)  # type: ignore[arg-type]
+            await MarkerWriter(lambda: state, broker).write(lambda: due, epoch, **fields)  # type: ignore[arg-type]
 
     asyncio.run(run())
     assert broker.script == []
@@ -78,6 +84,12 @@ def test_only_those_that_have_no_marker_are_ordered_again(state: State) -> None:
     broker = ScriptedBroker([OK, FULL], [FULL], [OK])
     write(state, broker)
     assert broker.slots == [[40, 41], [41], [41]]
+
+
+def test_an_epoch_that_was_raised_meanwhile_counts_for_the_next_try(state: State) -> None:
+    broker = ScriptedBroker([ErrorCode.TRANSACTION_COORDINATOR_FENCED, OK], [OK])
+    write(state, broker, epoch=iter([5, 9]).__next__)
+    assert [order.coordinator_epoch for order in broker.orders] == [5, 9]
 
 
 @pytest.mark.parametrize(
