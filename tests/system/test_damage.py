@@ -86,6 +86,43 @@ def test_a_flipped_byte_is_an_event_with_file_and_offset_and_a_seek_goes_past_it
     assert [value[:5] for value in read_values(consumer, 3)] == [b"later"] * 3
 
 
+def test_a_consumer_goes_on_once_the_damaged_place_is_gone(
+    broker: EmbeddedBroker, make_producer: Any, make_consumer: Any, make_admin: Any
+) -> None:
+    """Retention takes it sooner or later: nobody should have to restart his consumers then."""
+    producer = make_producer(broker)
+    produce_batches(producer, "t", SMALL, b"first", b"second", b"third")
+    (path,) = segments(broker, "t")
+    flip(path, b"second-1")
+    consumer = make_consumer(broker, "t", config={"auto.offset.reset": "earliest"})
+    assert [value[:5] for value in read_values(consumer, 3)] == [b"first"] * 3
+    assert_tells_damage(next_event(consumer), path, 3)
+    admin, place = make_admin(broker), TopicPartition("t", 0, 3)
+    admin.delete_records([place])[place].result(20)
+    assert consumer.poll(0.3) is None, "it begins with the damage now"
+    place = TopicPartition("t", 0, 6)
+    admin.delete_records([place])[place].result(20)
+    assert [value[:5] for value in read_values(consumer, 3)] == [b"third"] * 3
+
+
+def test_another_daemon_s_log_is_tried_again(
+    broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
+) -> None:
+    """It may have been repaired while there was none."""
+    producer = make_producer(broker)
+    produce_batches(producer, "t", SMALL, b"first", b"second", b"third")
+    (path,) = segments(broker, "t")
+    whole = path.read_bytes()
+    flip(path, b"second-1")
+    consumer = make_consumer(broker, "t")
+    assert [value[:5] for value in read_values(consumer, 3)] == [b"first"] * 3
+    assert_tells_damage(next_event(consumer), path, 3)
+    broker.kill()
+    path.write_bytes(whole)
+    broker.restart()
+    assert [value[:5] for value in read_values(consumer, 6)] == [b"secon"] * 3 + [b"third"] * 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_a_flipped_byte_is_raised_where_batches_are_consumed(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 
+from shmbroker.protocol.channel import DescriptorsLostError
 from shmbroker.protocol.messages import AttachConsumer, AttachProducer, AttachReply
 from shmbroker.shm.completions import CompletionReader
 from shmbroker.shm.region import map_session_fd
@@ -15,6 +17,7 @@ from shmbroker.shm.session import HEARTBEAT_WORD, LAST_POLL_WORD, WAITING_WORD, 
 from shmbroker.shm.table import PartitionTable
 from shmbroker.shm.wakeup import Bell, Sleeper, ring
 from shmclient.connection.connection import Connection
+from shmclient.errors import KafkaError, KafkaException
 
 
 class _Attachment:
@@ -132,18 +135,63 @@ def attach_producer(connection: Connection, ring_bytes: int, timeout_s: float) -
             return ProducerAttachment(connection, table, region_fd, eventfd, doorbell_fd)
 
 
-def attach_consumer(connection: Connection, timeout_s: float) -> ConsumerAttachment:
-    """Ask the daemon for a wake-up word.
+class ConsumerAttaching:
+    """Asks the daemon for a wake-up word, over as many calls of the application as that takes.
 
     Raises:
-        KafkaException: as :meth:`Connection.request`.
-        BrokerError: there is no memory to map it.
+        KafkaException: _TRANSPORT when there is no daemon.
     """
-    with connection.kept():
-        _reply, fds = connection.request_with_fds(AttachConsumer(), AttachReply, 2, timeout_s)
-        region_fd, eventfd = fds
-        with _given_back(connection):
-            return ConsumerAttachment(connection, region_fd, eventfd)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._fds: list[int] = []
+        self._answer: object = None
+        connection.post(AttachConsumer(), self._note)
+        self._generation = connection.generation
+
+    def _note(self, answer: object) -> None:
+        if isinstance(answer, AttachReply):
+            try:
+                self._fds = self._connection.take_fds(2)
+            except DescriptorsLostError as error:
+                answer = KafkaError(KafkaError._TRANSPORT, str(error))
+        self._answer = answer
+
+    @property
+    def stands(self) -> bool:
+        """Whether an answer can come, or be used, still: the connection is the one that was asked over."""
+        return self._connection.stands_since(self._generation)
+
+    def wait(self, timeout_s: float) -> ConsumerAttachment | None:
+        """None when the daemon has not answered within ``timeout_s``; it can be asked for again, until it was there once.
+
+        Raises:
+            KafkaException: the daemon's refusal, or the connection is lost.
+            BrokerError: there is no memory to map it.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self._answer is None:
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0:
+                return None
+            self._connection.wait(remaining_s)
+        if isinstance(self._answer, KafkaError):
+            raise KafkaException(self._answer)
+        with self._connection.kept():  # no other thread makes another connection meanwhile
+            if not self.stands or not self._fds:
+                self.close()
+                raise KafkaException(KafkaError(KafkaError._TRANSPORT, "the connection was lost"))
+            (region_fd, eventfd), self._fds = self._fds, []
+            with _given_back(self._connection):
+                return ConsumerAttachment(self._connection, region_fd, eventfd)
+
+    def close(self) -> None:
+        """It is of no interest any more."""
+        for fd in self._fds:
+            os.close(fd)
+        self._fds = []
+
+    __del__ = close
 
 
 @contextlib.contextmanager

@@ -186,6 +186,15 @@ class Connection:
                 self.disconnect()  # a request that was sent in part makes nonsense of all that follow
                 raise KafkaException(KafkaError(KafkaError._TRANSPORT, str(error))) from None
 
+    def take_fds(self, count: int) -> list[int]:
+        """The descriptors that came with the reply to a posted request; only while ``on_reply`` is being called.
+
+        Raises:
+            DescriptorsLostError: they did not all arrive.
+        """
+        assert self._channel is not None
+        return self._channel.take_fds(count)
+
     def wait(self, timeout_s: float) -> bool:
         """Wait for anything the daemon says, and hand it over; False when it said nothing within ``timeout_s``."""
         descriptor = self.fileno()

@@ -49,6 +49,8 @@ class Fetcher:
         self._turns: deque[AssignedPartition] = deque()
         self._locate_at = 0.0
         self._located_generation = -1
+        self._damaged: dict[AssignedPartition, tuple[int, int]] = {}
+        """Those that stand still at a damaged place: its offset, and the connection's generation when it was met."""
 
     # --- the assignment ------------------------------------------------------------------------------------
 
@@ -67,6 +69,7 @@ class Fetcher:
     def remove(self, key: tuple[str, int]) -> None:
         partition = self.partitions.pop(key)
         self._turns.remove(partition)
+        self._damaged.pop(partition, None)
         partition.close_reader()
 
     def clear(self) -> None:
@@ -92,6 +95,8 @@ class Fetcher:
 
     def prepare(self) -> None:
         """Find partitions and positions that are not known yet; cheap when all are."""
+        if self._damaged:
+            self._go_on_past_damage()
         if self._located_generation != self._link.connection.generation:
             self._locate()
             return
@@ -396,12 +401,23 @@ class Fetcher:
             partition.event = self._event(partition, KafkaError._PARTITION_EOF, text, end)
 
     def _stop_at_damage(self, partition: AssignedPartition, error: BrokerError) -> None:
-        """Damage is told once and the partition stands still there; a seek past it goes on."""
+        """Damage is told once and the partition stands still there, until it is gone; a seek past it goes on."""
         at = partition.position
         if partition.batches:
             at = partition.batches[0].base_offset + partition.index
         text = f"{partition}: {error.message}"
         partition.halt(self._event(partition, ErrorCode.KAFKA_STORAGE_ERROR, text, at))
+        self._damaged[partition] = at, self._link.generation
+
+    def _go_on_past_damage(self) -> None:
+        """Where retention or delete_records took the damaged place, or another daemon has the log, which may be repaired."""
+        generation = self._link.generation
+        for partition, (at, met_in) in list(self._damaged.items()):
+            if not partition.is_halted:  # the application has sought past it
+                del self._damaged[partition]
+            elif generation != met_in or (partition.slot >= 0 and self.figures(partition).log_start > at):
+                del self._damaged[partition]
+                partition.go_on_at(at)
 
     def _skip_nonsense(self, partition: AssignedPartition, batch: RecordBatch, error: BrokerError) -> None:
         """A batch as its producer wrote it, and nonsense: told once and left out, as librdkafka does. One bad producer must not

@@ -13,7 +13,7 @@ from typing import TypeVar
 from shmbroker.errors import BrokerError
 from shmbroker.protocol.messages import DescribeTopics, DescribeTopicsReply, RequestBody, TopicInfo
 from shmbroker.shm.table import PartitionTable
-from shmclient.connection.attachment import ConsumerAttachment, attach_consumer
+from shmclient.connection.attachment import ConsumerAttaching, ConsumerAttachment
 from shmclient.connection.connection import Connection
 from shmclient.consumer.questions import Questions
 from shmclient.deadline import Deadline
@@ -24,9 +24,6 @@ REQUEST_TIMEOUT_S = 5.0
 """Longest wait of a poll() for one answer, whatever ``socket.timeout.ms`` allows: so much later it does what else is due."""
 MIN_ANSWER_S = 0.1
 """How long an answer is waited for in a call that has no more time: it takes less than a millisecond."""
-MIN_ATTACH_S = 1.0
-"""The same for the answer that brings the wake-up word along, which cannot come later: giving it up costs the connection, so a
-daemon that is slow gets twice the time with each try, up to :data:`REQUEST_TIMEOUT_S`."""
 MAX_SLEEP_S = 1.0
 """Longest sleep in one go: bounds what a lost wake-up (a broker killed between appending and ringing) can delay."""
 
@@ -47,7 +44,8 @@ class Link:
         self.deadline = Deadline(0.0)
         """When the application's call is to be over."""
         self._questions = Questions(connection)
-        self._attach_patience_s = MIN_ATTACH_S
+        self._attaching: ConsumerAttaching | None = None
+        """The daemon was asked, and has not answered yet."""
 
     def _remaining_s(self) -> float:
         return min(self.deadline.remaining_s(), REQUEST_TIMEOUT_S, self.connection.request_timeout_s)
@@ -113,15 +111,25 @@ class Link:
         if not connection.check() and not self.refresh():
             return None
         try:
-            patience_s = max(self._attach_patience_s, self._remaining_s())
-            self._attach_patience_s = min(2 * self._attach_patience_s, REQUEST_TIMEOUT_S)
-            self._attachment = attach_consumer(self.connection, patience_s)
-            self._attach_patience_s = MIN_ATTACH_S
+            attaching = self._attaching
+            if attaching is None or not attaching.stands:
+                self._stop_attaching()
+                attaching = self._attaching = ConsumerAttaching(connection)
+            self._attachment = attaching.wait(max(MIN_ANSWER_S, self._remaining_s()))
+            if self._attachment is not None:
+                self._attaching = None
         except KafkaException as error:
+            self._stop_attaching()
             self._note_down(error.args[0])
         except BrokerError as error:
+            self._stop_attaching()
             self._note_down(KafkaError(error.code, error.message))
         return self._attachment
+
+    def _stop_attaching(self) -> None:
+        if self._attaching is not None:
+            self._attaching.close()
+            self._attaching = None
 
     def is_attached_with(self, attachment: ConsumerAttachment | None) -> bool:
         """Whether ``attachment`` is of the connection that stands, as far as anybody noticed."""
@@ -136,6 +144,7 @@ class Link:
             self._attachment = None
 
     def close(self) -> None:
+        self._stop_attaching()
         self._detach()
         self.connection.disconnect()
         self.table = None

@@ -151,6 +151,15 @@ class AssignedPartition:
         self.event = event
         self.is_halted = True
 
+    def go_on_at(self, position: int) -> None:
+        """Read on after :meth:`halt`, from the files as they are now."""
+        if self.reader is not None:
+            folder = self.reader.folder
+            self.close_reader()
+            self.reader = LogReader(folder)
+        self.position = position
+        self.is_halted = False
+
     def has_buffered(self) -> bool:
         return bool(self.ready or self.batches or self.event)
 
