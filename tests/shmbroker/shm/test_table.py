@@ -13,6 +13,7 @@ from shmbroker.shm.table import (
     Figures,
     PartitionState,
     PartitionTable,
+    table_bytes,
 )
 
 TOPIC_ID = bytes(range(16))
@@ -34,21 +35,23 @@ def test_readers_see_what_the_daemon_publishes(table: PartitionTable, tmp_path: 
     assert reader.figures(2) == reader.figures(4) == Figures(0, 0, 0, 0, 0, 0, 0, PartitionState.CLOSED)
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.tuples(*[INT64] * 8).map(Figures._make)), max_size=20))
-def test_slots_do_not_touch_one_another(published: list[tuple[int, Figures]]) -> None:
+@given(st.lists(st.tuples(st.integers(0, 4), st.tuples(*[INT64] * 8).map(Figures._make), INT64), max_size=20))
+def test_slots_do_not_touch_one_another(published: list[tuple[int, Figures, int]]) -> None:
     table = fresh_table(5)
     for slot in range(5):
         table.assign(slot, f"topic-{slot}", TOPIC_ID, slot, 0, 1)
     expected = {slot: table.figures(slot) for slot in range(5)}
-    for slot, figures in published:
-        table.publish(slot, figures)
-        expected[slot] = figures
+    places = dict.fromkeys(range(5), 0)
+    for slot, figures, place in published:
+        table.publish(slot, figures, place)
+        expected[slot], places[slot] = figures, place
     assert {slot: table.figures(slot) for slot in range(5)} == expected
+    assert {slot: table.words[table.tail_word(slot)] for slot in range(5)} == places
     assert [table.label(slot) for slot in range(5)] == [(f"topic-{slot}", slot) for slot in range(5)]
 
 
 def fresh_table(slots: int) -> PartitionTable:
-    region = mmap.mmap(-1, 128 + slots * 384)
+    region = mmap.mmap(-1, table_bytes(slots))
     with memoryview(region) as view, view.cast("q") as words:
         words[:4] = memoryview(b"".join(n.to_bytes(8, "little") for n in (MAGIC, VERSION, slots, 1))).cast(
             "q"
