@@ -18,12 +18,17 @@ _MOST_BYTES = 4096
 
 def read_label(folder: Path | str) -> Label | None:
     """None where there is none, or one that cannot be read."""
+    content = _read(folder)
+    return None if content is None else parse_label(content.decode("utf-8", "replace"))
+
+
+def _read(folder: Path | str) -> bytes | None:
     try:
         fd = os.open(f"{folder}/{METADATA_NAME}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return parse_label(os.read(fd, _MOST_BYTES).decode("utf-8", "replace"))
+        return os.read(fd, _MOST_BYTES)
     except OSError:
         return None
     finally:
@@ -36,10 +41,13 @@ def claim(folder: Path, label: Label) -> None:
     Raises:
         BrokerError: KAFKA_STORAGE_ERROR; it cannot be made, or is another partition's.
     """
-    found = read_label(folder)
+    content, wanted = _read(folder), label.text().encode()
+    if content == wanted:
+        return
+    found = None if content is None else parse_label(content.decode("utf-8", "replace"))
     if found is None:
         try:
-            _write(folder, label)
+            _write(folder, wanted)
         except OSError as error:
             raise storage_error(folder, "cannot make the folder of the log", error) from error
     elif found.owner != label.owner:
@@ -51,13 +59,13 @@ def claim(folder: Path, label: Label) -> None:
         )
 
 
-def _write(folder: Path, label: Label) -> None:
+def _write(folder: Path, content: bytes) -> None:
     """In place: what a crash leaves of it is none, and is written once more."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / METADATA_NAME
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        os.write(fd, label.text().encode())
+        os.write(fd, content)
     except OSError:
         path.unlink()
         raise

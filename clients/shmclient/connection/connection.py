@@ -50,6 +50,10 @@ _REQUESTS = Codec(Request)
 _RESPONSES = Codec(Response)
 
 
+class BusyError(KafkaException):
+    """Another thread of this client is talking to the daemon, or waits for it: nothing is known of the daemon."""
+
+
 class Connection:
     """Requests to the daemon. Thread-safe. Constructing one does no I/O.
 
@@ -154,14 +158,14 @@ class Connection:
         """One thread at a time. Who waits here may have less time than who is served.
 
         Raises:
-            KafkaException: _TIMED_OUT.
+            BusyError: _TIMED_OUT.
         """
         if self._pid != os.getpid():
             self._forget_parent()  # its lock may have been held by a thread that does not exist here
         lock = self._lock
         if not lock.acquire(timeout=min(max(0.0, timeout_s), threading.TIMEOUT_MAX)):
             text = f"another thread of this client waited for the daemon all of the {timeout_s:g} s"
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, text))
+            raise BusyError(KafkaError(KafkaError._TIMED_OUT, text))
         try:
             yield
         finally:

@@ -14,7 +14,7 @@ from shmbroker.errors import BrokerError
 from shmbroker.protocol.messages import DescribeTopics, DescribeTopicsReply, RequestBody, TopicInfo
 from shmbroker.shm.table import PartitionTable
 from shmclient.connection.attachment import ConsumerAttaching, ConsumerAttachment
-from shmclient.connection.connection import Connection
+from shmclient.connection.connection import BusyError, Connection
 from shmclient.consumer.questions import Questions
 from shmclient.deadline import Deadline
 from shmclient.errors import KafkaError, KafkaException
@@ -54,6 +54,8 @@ class Link:
         """Connect if need be; True when the table is the living daemon's."""
         try:
             table = self.connection.table(0.0)
+        except BusyError:
+            return False  # the thread that is served finds out
         except KafkaException as error:
             self._note_down(error.args[0])
             return False

@@ -25,7 +25,7 @@ from shmbroker.shm.ring import ring_bytes_for
 from shmbroker.shm.wakeup import Sleeper, ring
 from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import attach_producer
-from shmclient.connection.connection import Connection
+from shmclient.connection.connection import BusyError, Connection
 from shmclient.errors import KafkaError, KafkaException
 from shmclient.logs import client_log
 from shmclient.producer.sender import Sender
@@ -207,6 +207,8 @@ class Background:
     def _is_reached(self, reach: Callable[[], object]) -> bool:
         try:
             reach()
+        except BusyError:
+            return False  # the one that is served finds out
         except KafkaException as error:
             self._note_absence(error.args[0])
             return False

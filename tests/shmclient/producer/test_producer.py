@@ -394,3 +394,26 @@ def test_records_sent_one_at_a_time_without_a_poll_are_answered_in_the_end(
     assert set(reports.codes) == {None}
     offsets = [message.offset() or 0 for message in reports.messages]
     assert offsets == list(range(offsets[0], offsets[0] + 50))
+
+
+def test_a_daemon_that_another_thread_talks_to_is_not_down(
+    shared_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[KafkaError] = []
+    with Producer(conf(shared_broker) | {"error_cb": told.append}) as producer:
+        connection, looks = producer._connection, []
+        table = connection.table
+
+        def look(timeout_s: float) -> Any:
+            try:
+                return table(timeout_s)
+            finally:
+                looks.append(timeout_s)
+
+        monkeypatch.setattr(connection, "table", look)
+        with connection.kept():  # as a request does that waits for its answer
+            producer._background.start()
+            eventually(lambda: len(looks) > 1)
+        producer.produce(TOPIC, b"value")
+        assert producer.flush(TIMEOUT_S) == 0
+    assert told == []
