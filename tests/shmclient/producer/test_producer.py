@@ -404,11 +404,11 @@ def test_a_daemon_that_another_thread_talks_to_is_not_down(
         connection, looks = producer._connection, []
         table = connection.table
 
-        def look(timeout_s: float) -> Any:
+        def look(*arguments: float) -> Any:
             try:
-                return table(timeout_s)
+                return table(*arguments)
             finally:
-                looks.append(timeout_s)
+                looks.append(arguments)
 
         monkeypatch.setattr(connection, "table", look)
         with connection.kept():  # as a request does that waits for its answer
