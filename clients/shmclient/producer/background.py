@@ -46,7 +46,7 @@ BUSY_PUMPS = 4
 FAILURE_PAUSE_S = 0.5
 """Pause after an error nobody thought of, so that one that stays does not burn a CPU."""
 MIN_BUSY_SLEEP_S = 0.003
-MAX_BUSY_SLEEP_S = 0.01
+MAX_BUSY_SLEEP_S = 0.05
 """How long the thread then leaves it alone, twice as long each time it finds it still busy. The broker need not ring for every
 answer meanwhile; the price is that the last records of a burst may wait this long, unless they are flushed."""
 BATCH_OVERHEAD_BYTES = 64 * 1024
