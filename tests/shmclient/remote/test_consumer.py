@@ -38,9 +38,11 @@ def public(cls: type) -> set[str]:
 
 
 @pytest.fixture
-def filled(producer: Producer, new_topic: Callable[..., str]) -> str:
-    """A topic of two partitions with the values 0 to 99 each."""
+def filled(conf: dict[str, Any], new_topic: Callable[..., str]) -> str:
+    """A topic of two partitions with the values 0 to 99 each, in that order also where the new topic's leader refuses the first
+    of them at first."""
     topic = new_topic(2)
+    producer = Producer(conf | {"enable.idempotence": True})
     for partition in (0, 1):
         producer.produce_batch(topic, values=[b"%d" % number for number in range(100)], partition=partition)
     assert producer.flush(TIMEOUT_S) == 0
