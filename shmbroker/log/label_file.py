@@ -41,10 +41,10 @@ def claim(folder: Path, label: Label) -> None:
     Raises:
         BrokerError: KAFKA_STORAGE_ERROR; it cannot be made, or is another partition's.
     """
-    content, wanted = _read(folder), label.text().encode()
-    if content == wanted:
+    wanted = label.text().encode()
+    if _read(folder) == wanted:  # as with each start: no need to take it apart
         return
-    found = None if content is None else parse_label(content.decode("utf-8", "replace"))
+    found = read_label(folder)
     if found is None:
         try:
             _write(folder, wanted)

@@ -258,9 +258,8 @@ class ProducerStates:
         if header.producer_id < 0:
             return False
         row = self._rows.get(header.producer_id) or self._add(header.producer_id, header.producer_epoch)
-        if header.producer_epoch != row.epoch:
-            row.take_epoch(header.producer_epoch)
-        last_sequence = (header.base_sequence + header.count - 1) & _MAX_SEQUENCE
+        row.take_epoch(header.producer_epoch)
+        last_sequence = next_sequence(header.base_sequence, header.count - 1)
         row.batches.append(RememberedBatch(header.base_sequence, last_sequence, base_offset, append_time))
         row.last_time = now_ms
         if not header.flags & Flag.TRANSACTIONAL or row.is_open:

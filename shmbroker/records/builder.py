@@ -105,19 +105,33 @@ def encode_batch(
         position = (end + 7) & -ALIGNMENT_BYTES
     if codec != Codec.NONE:
         parts = [compress(codec, b"".join(parts), level)]
-    stored_bytes = sum(map(len, parts))
-    timestamps = columns.timestamps
-    max_timestamp = max(timestamps) if timestamps else base_timestamp
-    deltas = columns.offset_deltas
+    timestamps, deltas = columns.timestamps, columns.offset_deltas
+    times = base_timestamp, max(timestamps) if timestamps else base_timestamp
+    last_delta = deltas[-1] if deltas else count - 1
+    return _header_of(parts, flags, codec, count, times, producer, last_delta, position, ends), tuple(parts)
+
+
+def _header_of(
+    parts: Sequence[Part],
+    flags: int,
+    codec: Codec,
+    count: int,
+    times: tuple[int, int],
+    producer: ProducerStamp,
+    last_delta: int,
+    body_bytes: int,
+    ends: Sequence[int],
+) -> bytes:
+    """The header of the batch whose body is stored as ``parts``; ``times``: base and highest timestamp."""
     header = HEADER.pack(
         MAGIC, VERSION, HEADER_BYTES,
         0, -1, -1, 0,
-        0, HEADER_BYTES + stored_bytes, flags, codec, count,
-        base_timestamp, max_timestamp,
+        0, HEADER_BYTES + sum(map(len, parts)), flags, codec, count,
+        *times,
         producer.producer_id, producer.base_sequence, producer.producer_epoch,
-        deltas[-1] if deltas else count - 1, position, *ends,
+        last_delta, body_bytes, *ends,
     )  # fmt: skip
-    return _with_crc(header, parts), tuple(parts)
+    return _with_crc(header, parts)
 
 
 def encode_single(
@@ -136,16 +150,9 @@ def encode_single(
         last = (key_end + 7) & -ALIGNMENT_BYTES
         body += _PAIR.pack(0, len(key)) + key + _PADDING[key_end % ALIGNMENT_BYTES]
         ends = (8, end, position, position + 8, key_end, *(last,) * 5)
-    header = HEADER.pack(
-        MAGIC, VERSION, HEADER_BYTES,
-        0, -1, -1, 0,
-        0, HEADER_BYTES + len(body), 0, Codec.NONE, 1,
-        timestamp, timestamp,
-        producer.producer_id, producer.base_sequence, producer.producer_epoch,
-        0, len(body), *ends,
-    )  # fmt: skip
-    crc = crc32c(body, crc32c(header[CRC_START:]))
-    return header[:32] + crc.to_bytes(4, "little") + header[CRC_START:], (body,)
+    parts = (body,)
+    times = timestamp, timestamp
+    return _header_of(parts, 0, Codec.NONE, 1, times, producer, 0, len(body), ends), parts
 
 
 def encode_packed(
@@ -167,19 +174,11 @@ def encode_packed(
         *column.parts,
         _PADDING[values_end % ALIGNMENT_BYTES],
     ]
-    stored_bytes = end
     if codec != Codec.NONE:
         parts = [compress(codec, b"".join(parts), level)]
-        stored_bytes = len(parts[0])
-    header = HEADER.pack(
-        MAGIC, VERSION, HEADER_BYTES,
-        0, -1, -1, 0,
-        0, HEADER_BYTES + stored_bytes, flags, codec, count,
-        base_timestamp, base_timestamp,
-        producer.producer_id, producer.base_sequence, producer.producer_epoch,
-        count - 1, end, offsets_end, values_end, end, end, end, end, end, end, end, end,
-    )  # fmt: skip
-    return _with_crc(header, parts), tuple(parts)
+    ends = (offsets_end, values_end, *(end,) * 8)
+    times = base_timestamp, base_timestamp
+    return _header_of(parts, flags, codec, count, times, producer, count - 1, end, ends), tuple(parts)
 
 
 def build_batch(

@@ -46,7 +46,6 @@ MAX_BATCH_RECORDS = 1_000_000
 """Hard limit of records in a batch, so that a small forged header cannot ask a reader for gigabytes of objects."""
 
 HEADER = struct.Struct("<IBxHqqiIIIHBxIqqqihxxII10I")
-_new_tuple = tuple.__new__  # what Header._make() calls, without a call of its own
 _STAMP = struct.Struct("<qqi")
 _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
@@ -133,7 +132,7 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     if size < HEADER_BYTES:
         raise corrupt(f"{size} bytes are shorter than a header")
     fields = HEADER.unpack_from(data)
-    header = _new_tuple(Header, (*fields[:19], fields[19:]))
+    header = Header._make((*fields[:19], fields[19:]))
     problem = _problem(header, size)
     if problem:
         raise corrupt(problem)

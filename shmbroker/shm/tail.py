@@ -12,8 +12,8 @@ Layout (little-endian), behind the slots of the partition table::
 A *place*, which a partition's slot names, is ``position << 16 | size``, 0 for none; ``position`` counts all bytes before the
 entry since the area was made.
 
-Commit rule: claim, fence, entry, fence, place. A reader takes the place, copies, passes a fence and looks at what is claimed:
-if that is not over a whole area ahead, nobody has written over the entry.
+Commit rule: claim, fence, entry, fence, place. A reader takes the place, passes a fence, copies, passes another and looks at
+what is claimed: if that is not over a whole area ahead, nobody has written over the entry.
 """
 
 from __future__ import annotations

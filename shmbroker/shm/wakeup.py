@@ -81,11 +81,11 @@ class Descriptor:
         ring(self._fd)
 
     def poll(self, timeout_ms: int) -> tuple[bool, list[int]]:
-        others = [fd for fd, _ in self._poller.poll(timeout_ms)]
-        if self._fd not in others:
-            return False, others
-        others.remove(self._fd)
-        return True, others
+        fired = [fd for fd, _ in self._poller.poll(timeout_ms)]
+        if self._fd not in fired:
+            return False, fired
+        fired.remove(self._fd)
+        return True, fired
 
     def drain(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from shmclient.cli.exit_codes import CliError, from_kafka_error
 from shmclient.cli.group_model import Committed, Description, Listing, Member, not_found
 from shmclient.cli.reset_scenarios import Place
-from shmclient.cli.target import CLIENT_ID, Target
+from shmclient.cli.target import Target
 
 if TYPE_CHECKING:
     from shmbroker.protocol import messages as m
@@ -20,10 +20,8 @@ class DaemonGroups:
     """Over a control connection, which tells more than an AdminClient can: epochs, targets, what is on its way."""
 
     def __init__(self, target: Target) -> None:
-        from shmclient.connection import Connection
-
         self._timeout_s = target.timeout_s
-        self._connection = Connection(target.config()["bootstrap.servers"], CLIENT_ID)
+        self._connection = target.connection()
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from shmclient.cli.exit_codes import CliError, ExitCode
 from shmclient.cli.group_model import Committed
 from shmclient.cli.group_source import open_groups
 from shmclient.cli.reset_scenarios import Place
-from shmclient.cli.target import CLIENT_ID, Target
+from shmclient.cli.target import Target
 
 if TYPE_CHECKING:
     from shmbroker.protocol.messages import GroupLag, PartitionLag
@@ -56,11 +56,10 @@ class LagReporter:
     def _ask(self, groups: list[str] | None) -> list[GroupLag]:
         from shmbroker.errors import ErrorCode
         from shmbroker.protocol.messages import DescribeLag, DescribeLagReply
-        from shmclient.connection import Connection
 
         if self._connection is None:
             _ = self._target.admin  # says so when no daemon answers
-            self._connection = Connection(self._target.config()["bootstrap.servers"], CLIENT_ID)
+            self._connection = self._target.connection()
         request = DescribeLag(groups, with_partitions=self._with_partitions, with_history=True)
         reply = self._connection.request(request, DescribeLagReply, self._target.timeout_s)
         for lag in reply.groups:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shmclient.cli.target import CLIENT_ID
-
 if TYPE_CHECKING:
     from shmclient.cli.target import Target
 
@@ -21,9 +19,8 @@ def log_bytes(target: Target, topic: str) -> dict[int, int]:
         return {}
     from shmbroker.protocol.messages import DescribeTopics, DescribeTopicsReply
     from shmbroker.shm.table import PartitionState
-    from shmclient.connection import Connection
 
-    connection = Connection(target.config()["bootstrap.servers"], CLIENT_ID)
+    connection = target.connection()
     try:
         reply = connection.request(DescribeTopics([topic]), DescribeTopicsReply, target.timeout_s)
         table = connection.table(target.timeout_s)

@@ -50,10 +50,8 @@ def status(
 
 def _ask(target: Target) -> DescribeDaemonReply:
     from shmbroker.protocol.messages import DescribeDaemon, DescribeDaemonReply
-    from shmclient.connection import Connection
 
-    config = target.config()
-    connection = Connection(config["bootstrap.servers"], CLIENT_ID)
+    connection = target.connection()
     try:
         return connection.request(DescribeDaemon(), DescribeDaemonReply, target.timeout_s)
     finally:

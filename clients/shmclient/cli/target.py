@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from shmclient import Consumer, Producer, TopicPartition
     from shmclient.admin import AdminClient, TopicDescription
+    from shmclient.connection import Connection
 
 LOCAL_CONNECT_TIMEOUT_S = 0.5
 """A daemon of this host is there or it is not; a restart takes a fraction of this."""
@@ -79,6 +80,13 @@ class Target:
             self._check_reachable(admin)
             self._admin = admin
         return self._admin
+
+    def connection(self) -> Connection:
+        """A control connection of the caller's own, for what an AdminClient has no call for; it connects with the first
+        request."""
+        from shmclient.connection import Connection
+
+        return Connection(self.config()["bootstrap.servers"], CLIENT_ID)
 
     def _check_reachable(self, admin: AdminClient) -> None:
         from shmclient.errors import KafkaException

@@ -307,9 +307,8 @@ class Connection:
         failure: OSError | None = None
         for path in control_sockets(self._bootstrap):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            sock.setblocking(
-                False
-            )  # where a daemon that is stopped has more who wait than it can, this would never end
+            # Where a daemon that is stopped has more who wait than it can, connect() would never end.
+            sock.setblocking(False)
             try:
                 sock.connect(str(path))
             except OSError as error:

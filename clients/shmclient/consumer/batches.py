@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class ConsumedBatch:
     """Consecutive records of one partition.
 
-    The columns are views of the mapped log (of a decompressed copy where the batch is compressed). They stay good for as long
-    as anybody holds them, also after the consumer was closed and the segment deleted.
+    The columns are views of the mapped log (of a copy where the batch is compressed, or has a few KiB only). They stay good for
+    as long as anybody holds them, also after the consumer was closed and the segment deleted.
     """
 
     __slots__ = ("_batch", "_start", "partition", "topic")

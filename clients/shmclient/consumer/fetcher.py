@@ -345,7 +345,7 @@ class Fetcher:
             partition.position = end
             return []
         after = batches[-1].last_offset + 1
-        if not any([batch.header.flags for batch in batches]):  # noqa: C419  # a list costs less than a generator
+        if not any(batch.header.flags for batch in batches):
             partition.has_read = True
         else:
             batches = self._visible(partition, batches, end)

@@ -25,6 +25,10 @@ _BARE = (None, -1, 0, None, None)
 """What a bare value stands for, after its value: no key, any partition, no timestamp, headers, callback."""
 
 
+SINGLE_OVERHEAD_BYTES = 64
+"""What the columns of a batch of one record take beside its key, value and headers, generously."""
+
+
 class ProducerBatch:
     """Rows that travel, succeed and fail together.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from shmbroker.errors import ErrorCode
 from shmbroker.protocol.messages import TopicInfo
-from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, error_text
 from shmclient.producer.batches import ProducerBatch
@@ -15,24 +14,15 @@ from shmclient.producer.failures import explain_unknown
 from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.outcomes import Outcomes
 from shmclient.producer.queues import TopicQueue
-from shmclient.producer.reports import Reports
-from shmclient.producer.transactions.sending import TransactionalSending
 
 
 class Destinations(Outcomes):
     """The ring that is written to, and the topics."""
 
-    def __init__(
-        self,
-        config: ClientConfig,
-        lock: GuardedCondition,
-        reports: Reports,
-        transactional: TransactionalSending | None = None,
-    ) -> None:
-        super().__init__(config, lock, reports, transactional)
-        self._request_id = 0
-        self._sent_rows = 1
-        """Of the batch that was written last."""
+    _request_id = 0
+    """Of the batch that was written last."""
+    _sent_rows = 1
+    """In that batch."""
 
     # --- the ring ------------------------------------------------------------------------------------------
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from shmbroker.log.producers import next_sequence
 from shmbroker.records.builder import ProducerStamp
-from shmclient.config.client_config import ClientConfig
-from shmclient.logs import client_log
-from shmclient.producer.batches import make_single
+from shmbroker.records.layout import HEADER_BYTES
+from shmbroker.shm.tail import LONE_BYTES
+from shmclient.producer.batches import SINGLE_OVERHEAD_BYTES, make_single
 from shmclient.producer.dealer import Dealer
 from shmclient.producer.destinations import Destinations
-from shmclient.producer.guard import GuardedCondition
 from shmclient.producer.queues import UNASSIGNED, TopicQueue, row_size
-from shmclient.producer.reports import Reports
-from shmclient.producer.transactions.sending import TransactionalSending
 
-LONE_BYTES = 4096
-"""Up to this size a record is sent past all queues."""
+MAX_RECORD_BYTES = LONE_BYTES - HEADER_BYTES - SINGLE_OVERHEAD_BYTES
+"""Up to this size of key and value a batch of one record is small enough for the broker to treat it as a lone one, too."""
 LONE_PAUSE_S = 0.0005
 """Records that come faster than this are not waited for one by one, and letting the broker go first would keep them apart."""
 MAX_ANSWERS_LEFT = 16
@@ -28,33 +25,15 @@ MAX_ANSWERS_LEFT = 16
 
 
 class LoneRecords(Destinations):
-    """Sends them, and has what all that is sent has in common: who chooses partitions, and in which order batches came."""
+    """The part of the sender that sends them."""
 
-    def __init__(
-        self,
-        config: ClientConfig,
-        lock: GuardedCondition,
-        reports: Reports,
-        transactional: TransactionalSending | None = None,
-    ) -> None:
-        super().__init__(config, lock, reports, transactional)
-        self._needs_care = bool(
-            config.linger_ms
-            or self._acks > 1
-            or config.compression_type != "none"
-            or transactional is not None
-        )
-        """No record is as simple as :meth:`send_alone` takes them."""
-        self._sent_at = 0.0
-        """When anything was written to the ring last, on the monotonic clock."""
-        self._ordinals = itertools.count()
-        self._dealer = Dealer(
-            config.partitioner,
-            client_log(config.logger),
-            sticky_linger_s=config.sticky_partitioning_linger_ms / 1000,
-            sticky_bytes=config.batch_size,
-            has_own_generator=config.enable_random_seed,
-        )
+    _dealer: Dealer
+    _ordinals: Iterator[int]
+    """Places in the order in which this producer packed its batches."""
+    _needs_care: bool
+    """No record is as simple as :meth:`send_alone` takes them."""
+    _sent_at = 0.0
+    """When anything was written to the ring last, on the monotonic clock."""
 
     def send_alone(self, topic: TopicQueue) -> bool:
         """Send the only row there is, past all queues: a lone record is waited for. False when it takes more than that, when it
@@ -78,7 +57,9 @@ class LoneRecords(Destinations):
         if type(row) is tuple and not _is_plain(row):
             return False
         size = len(row) if type(row) is bytes else row_size(row)
-        if size > min(LONE_BYTES, topic.max_message_bytes // 2) or not self.backlog.has_room_for_lone(size):
+        if size > min(MAX_RECORD_BYTES, topic.max_message_bytes // 2) or not self.backlog.has_room_for_lone(
+            size
+        ):
             return False
         partition = self._dealer.partition_of(topic, row)
         if partition is None or partition.is_other_log:

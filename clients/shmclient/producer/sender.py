@@ -7,6 +7,7 @@ What becomes of them is in ``outcomes``.
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from shmbroker.errors import BrokerError
@@ -16,7 +17,9 @@ from shmbroker.records.layout import Codec, Flag
 from shmclient.config.client_config import ClientConfig
 from shmclient.connection.attachment import ProducerAttachment
 from shmclient.errors import KafkaError, KafkaException, from_broker_error
-from shmclient.producer.batches import ProducerBatch, make_batch
+from shmclient.logs import client_log
+from shmclient.producer.batches import SINGLE_OVERHEAD_BYTES, ProducerBatch, make_batch
+from shmclient.producer.dealer import Dealer
 from shmclient.producer.failures import (
     explain_acks,
     explain_large,
@@ -38,8 +41,6 @@ SPREAD_PARTITIONS = 16
 MAX_SPREAD = 16
 """A topic whose rows are dealt to many partitions gathers a bulk for every 16 of them, up to 16: what a batch costs whatever
 its size, here, in the broker and in the consumer, is shared by more rows then."""
-SINGLE_OVERHEAD_BYTES = 64
-"""What the columns of a batch of one record take beside its key, value and headers, generously."""
 
 IDLE_S = 1.0
 """Longest sleep with nothing to do. What produce() sends meanwhile wakes nobody, so this is also how late a record of a
@@ -70,6 +71,17 @@ class Sender(LoneRecords):
         """Threads of the application that sleep until the broker answers."""
         self._codec = _CODECS[config.compression_type]
         self._linger_s = config.linger_ms / 1000
+        self._needs_care = bool(
+            self._linger_s or self._acks > 1 or self._codec != Codec.NONE or transactional is not None
+        )
+        self._ordinals = itertools.count()
+        self._dealer = Dealer(
+            config.partitioner,
+            client_log(config.logger),
+            sticky_linger_s=config.sticky_partitioning_linger_ms / 1000,
+            sticky_bytes=config.batch_size,
+            has_own_generator=config.enable_random_seed,
+        )
         self._flushes = 0
         self._batch_bytes = min(config.batch_size, BULK_BYTES)
         self._packed_full_bytes = min(config.batch_size, PACKED_BYTES) * 15 // 16

@@ -131,7 +131,7 @@ class AppendLoop:
         """One round; returns how much was done, 0 when there was nothing to do."""
         ready = [producer for producer in self._producers.values() if producer.has_frames()]
         work = self.append_round(ready) if ready else 0
-        return work + self._finish_flushes() if self._flusher.has_finished() else work
+        return work + self._finish_flushes()
 
     def expire_producers(self, now: float) -> None:
         """Let all partitions forget producers that expired, every :attr:`expiration_check_s`; ``now`` is monotonic time."""
@@ -161,19 +161,16 @@ class AppendLoop:
                 size += len(frame.batch)
         now_ms = _now_ms()
         answers: Answers = []
-        # Then all is about its readers: they find it in the table's tail, and go first, should they share a processor with us.
+        # A lone batch is waited for: its readers find it in the table's tail, and go first should they share our processor.
         is_lone = batches == 1 and size <= LONE_BYTES
-        appended = [
-            self._append(slot, frames_of_slot, now_ms, answers, is_lone=is_lone)
-            for slot, frames_of_slot in taken.items()
-        ]
+        tries = (self._append(slot, its, now_ms, answers, is_lone=is_lone) for slot, its in taken.items())
+        appended = [each for each in tries if each is not None]
         # Readers first: a producer seldom waits for its answer as urgently as a reader for its data.
-        woken = self._wake_consumers([each.partition.slot for each in appended if each])
+        woken = self._wake_consumers([each.partition.slot for each in appended])
         if woken and is_lone:
             os.sched_yield()
         for each in appended:
-            if each:
-                self._settle(each, answers)
+            self._settle(each, answers)
         self._answer(answers)
         self._counters.add(SystemCounter.WAKEUPS, woken)
         return batches
@@ -269,9 +266,8 @@ class AppendLoop:
             return
         if is_written:
             self._counters.add(SystemCounter.COMMITS)
-            self._counters.add(
-                SystemCounter.WAKEUPS, self._wake_consumers([slot])
-            )  # the last stable offset moved
+            woken = self._wake_consumers([slot])  # the last stable offset moved
+            self._counters.add(SystemCounter.WAKEUPS, woken)
         if partition.config.flush_on_ack:
             self._flusher.request(slot, partition.log.flush, [], on_written)
         else:

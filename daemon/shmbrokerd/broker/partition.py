@@ -107,8 +107,7 @@ class LedPartition:
         check_bounds(header, batch)
         self._check_limits(header, now_ms)
         config = self.config
-        if config.compression_type != "producer":
-            batch, header = recompress(batch, header, config.compression_type)
+        batch, header = recompress(batch, header, config.compression_type)
         append_time = now_ms if config.message_timestamp_type == "LogAppendTime" else -1
         return header, self.log.stage(batch, header, append_time, now_ms)
 

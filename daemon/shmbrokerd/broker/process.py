@@ -33,8 +33,6 @@ from shmbrokerd.logs import log
 
 SLEEP_S = 1.0
 """Longest sleep: bounds what a lost wake-up (a client killed between publishing and ringing) can delay."""
-
-
 LOOK_S = 0.001
 """How often a busy broker looks for commands and for what is due by the clock: asking the kernel costs a small batch's time."""
 

@@ -275,7 +275,9 @@ class Transactions:
         with contextlib.suppress(
             BrokerError
         ):  # what could not be written is not in force: that is all that counts here
-            await self._journal.settled()  # no marker before this coordinator's epoch is on the disk
+            # No marker before this coordinator's epoch is on the disk. One that is raised later comes from a log, and would be
+            # raised by it again after a crash.
+            await self._journal.settled()
         await self._writer.write(
             lambda: self._coordinator.still_hanging(markers),
             lambda: max(coordinator_epoch, self._coordinator.epoch),
