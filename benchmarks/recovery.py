@@ -105,6 +105,6 @@ def _lose_trees(path: Path) -> None:
 
 def _expect(log: str, words: str) -> None:
     """That what was timed is what was meant."""
-    line = next((line for line in log.splitlines() if "checked " in line and " logs in " in line), "")
+    line = next((line for line in log.splitlines() if "checked " in line and " segments in " in line), "")
     if words not in line:
         raise RunFailedError(f"the daemon said {line!r}, not {words!r}")

@@ -51,7 +51,7 @@ class LogRecovery:
             if self._last_run.last_run is LastRun.NONE
             else "an unclean stop and another boot"
         )
-        log.warning("%s: checking the newest segment of %d partitions", why, len(self._waiting))
+        log.warning("%s: checking %d partitions", why, len(self._waiting))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="log-recovery")
 
     async def ensure(self, folder: Path) -> None:
@@ -67,9 +67,9 @@ class LogRecovery:
         from shmbroker.log.restore import restore_log  # hardly any start needs it
 
         loop = asyncio.get_running_loop()
-        outcome = await loop.run_in_executor(self._pool, restore_log, folder, self._watch)
-        if outcome is not None:
-            self._outcomes.append(outcome)
+        outcomes = await loop.run_in_executor(self._pool, restore_log, folder, self._watch)
+        self._outcomes += outcomes
+        for outcome in outcomes:
             if outcome.decision is not SegmentDecision.KEEP:
                 log.warning("%s: %s", folder, outcome)
         self._done(folder)
@@ -88,7 +88,7 @@ class LogRecovery:
         for outcome in self._outcomes:
             counts[outcome.decision] += 1
         log.info(
-            "checked %d logs in %.1f s: %s",
+            "checked %d segments in %.1f s: %s",
             len(self._outcomes),
             time.monotonic() - self._started_at,
             ", ".join(f"{count} {decision.value}" for decision, count in counts.items() if count)

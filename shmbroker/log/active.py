@@ -144,10 +144,16 @@ class ActiveSegment:
 
 
 def create_segment(
-    path: Path, segment_bytes: int, log_start: int, producers: Mapping[bytes, bytes], *, is_durable: bool
+    path: Path,
+    segment_bytes: int,
+    log_start: int,
+    producers: Mapping[bytes, bytes],
+    *,
+    is_durable: bool,
+    is_after_unflushed: bool = False,
 ) -> None:
     """Make a segment without batches. It appears under its name only when it is complete, so a crash in between leaves
-    the one before the newest.
+    the one before the newest. ``is_after_unflushed``: that one may not be on the disk.
 
     Raises:
         SEGMENT_ERRORS: nothing is left behind.
@@ -162,6 +168,8 @@ def create_segment(
                 tables = {table: environment.open_db(table, txn=txn) for table in segment.TABLES}
                 txn.put(segment.META_FORMAT, segment.FORMAT_VERSION, db=tables[segment.META])
                 txn.put(segment.META_LOG_START, KEY.pack(log_start), db=tables[segment.META])
+                if is_after_unflushed:
+                    txn.put(segment.META_AFTER_UNFLUSHED, b"1", db=tables[segment.META])
                 for key, row in producers.items():
                     txn.put(key, row, db=tables[segment.PRODUCERS])
             if is_durable:

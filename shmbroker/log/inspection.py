@@ -48,13 +48,24 @@ class TreeRecord(NamedTuple):
 
 
 class Inspection:
-    """Looks at the segment ``fd``, whose first offset is ``base_offset``; nobody may be writing it. ``rows`` are the producers'
-    that it began with; ``watch`` is told of bytes done."""
+    """Looks at the segment ``fd``, whose first offset is ``base_offset``; nobody may be writing it.
+
+    Args:
+        rows: the producers' that it began with.
+        watch: is told of bytes done.
+        end: the base offset of the segment after it; None for the newest.
+    """
 
     def __init__(
-        self, fd: int, base_offset: int, rows: Mapping[int, bytes], watch: Callable[[int], None]
+        self,
+        fd: int,
+        base_offset: int,
+        rows: Mapping[int, bytes],
+        watch: Callable[[int], None],
+        end: int | None = None,
     ) -> None:
         self._fd = fd
+        self._end = end
         self._watch = watch
         self._pages = _UncachedPages(fd)
         self._replay = Replay(base_offset, rows)
@@ -71,13 +82,21 @@ class Inspection:
             self._pages.read(self._walk)
         except DamageError as error:
             return SegmentFacts(str(error), "", replay.batches, replay.log_end, goes_on=False)
+        facts = SegmentFacts("", replay.bad_batch, replay.batches, replay.log_end, goes_on=False)
+        if self._end is None:
+            return facts._replace(goes_on=self._goes_on())
+        is_short = replay.log_end < self._end and not replay.is_compacted
+        if is_short and not replay.bad_batch:
+            what = f"ends at offset {replay.log_end}, and the next segment begins at {self._end}"
+            return facts._replace(damage=what)
+        return facts
+
+    def _goes_on(self) -> bool:
         page_bytes = self._pages.meta.page_bytes
         page_count = -(-os.fstat(self._fd).st_size // page_bytes)
         unused = (n for n in range(2, page_count) if n >= len(self._used) or not self._used[n])
         found = salvage(self._fd, page_bytes, unused).batches
-        return SegmentFacts(
-            "", replay.bad_batch, replay.batches, replay.log_end, replay.log_end in set(found.bases)
-        )
+        return self._replay.log_end in set(found.bases)
 
     # --- trees ---------------------------------------------------------------------------------------------
 

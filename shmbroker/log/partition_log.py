@@ -17,6 +17,7 @@ import lmdb
 from shmbroker.errors import BrokerError
 from shmbroker.log import segment
 from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, create_segment
+from shmbroker.log.last_sealed import LastSealed
 from shmbroker.log.pages import DamageError
 from shmbroker.log.producers import MAX_PRODUCERS, ProducerStates
 from shmbroker.log.reservation import little_room
@@ -75,6 +76,9 @@ class PartitionLog:
         """None after a failure, until the log is opened anew."""
         self._is_named = False
         """Whether the active segment's name is on the disk too."""
+        self.last_sealed = LastSealed()
+        self._says_unflushed = False
+        """Whether the active segment says that the one before it may not be on the disk."""
         self._flush_lock = threading.Lock()
         """Held while the environment is synced or replaced: to close it under a flush would be a crash."""
         self._sweep()
@@ -125,12 +129,16 @@ class PartitionLog:
         """End of the log, log start, producers, and the highest time, as the newest segment has them."""
         last = active.last(segment.LOG)
         self.log_end = KEY.unpack(last[0])[0] + 1 if last else self.active_base
-        log_start = active.rows(segment.META).get(segment.META_LOG_START)
+        meta = active.rows(segment.META)
+        log_start = meta.get(segment.META_LOG_START)
         # Retention unlinks segments and writes nothing: then the log starts with the oldest that is left.
         self.log_start = max(bases[0], 0 if log_start is None else KEY.unpack(log_start)[0])
         self.producers = self._states(active)
         self._first_open = self.producers.first_open
         self._load_times(active)
+        self._says_unflushed = segment.META_AFTER_UNFLUSHED in meta
+        if self._says_unflushed and not self.last_sealed.is_unflushed and len(bases) > 1:
+            self.last_sealed.begin(self._path(bases[-2]))  # whoever sealed it may have died before it was flushed
 
     def _states(self, active: ActiveSegment) -> ProducerStates:
         rows = active.rows(segment.PRODUCERS)
@@ -154,6 +162,7 @@ class PartitionLog:
     def close(self) -> None:
         with self._flush_lock:
             self._let_go()
+            self.last_sealed.drop()
 
     def _let_go(self) -> None:
         if self._active is not None:
@@ -198,7 +207,6 @@ class PartitionLog:
 
     def _recover(self) -> None:
         """LMDB may refuse an environment for good after a failure, and the producers' state is ahead: begin anew."""
-        self.close()
         with contextlib.suppress(BrokerError):  # the next batch tries again, and is told
             self._open()
 
@@ -219,7 +227,8 @@ class PartitionLog:
             self._roll(active, now_ms)
 
     def _roll(self, active: ActiveSegment, now_ms: int) -> ActiveSegment:
-        """Flush and seal the active segment and begin a new one that starts with a copy of the producers' state.
+        """Seal the active segment and begin a new one that starts with a copy of the producers' state. What is sealed is to be
+        flushed by :meth:`flush_sealed`; the one sealed before is flushed here, if it was not yet.
 
         The state is copied from the old segment and not from memory, which may know of batches that are only staged. Producers
         that expired are left behind.
@@ -227,13 +236,17 @@ class PartitionLog:
         Raises:
             BrokerError: KAFKA_STORAGE_ERROR; the old segment stays the active one, or the new one is opened later.
         """
-        self.flush()
+        self.flush_sealed()
         path = self._path(self.log_end)
         try:
             rows = active.rows(segment.PRODUCERS)
             for producer_id in self._states(active).expired(now_ms - self.producer_expiration_ms):
                 del rows[KEY.pack(producer_id)]
-            create_segment(path, self.segment_bytes, self.log_start, rows, is_durable=True)
+            self._make_name_durable()
+            create_segment(
+                path, self.segment_bytes, self.log_start, rows, is_durable=True, is_after_unflushed=True
+            )
+            self.last_sealed.begin(active.path)
         except SEGMENT_ERRORS as error:
             raise storage_error(path, "cannot begin a new segment", error) from error
         self._is_named = False
@@ -268,6 +281,7 @@ class PartitionLog:
             raise failure from error
         self.log_start = offset
         self.sealed.unlink_below(offset, self.active_base)
+        self._drop_last_sealed()
 
     def raise_log_start(self, base_offset: int) -> None:
         """Begin the log with the segment ``base_offset``. :meth:`set_aside` makes that last: a log starts with its oldest
@@ -276,7 +290,13 @@ class PartitionLog:
 
     def set_aside(self, trash: Path) -> list[Path]:
         """Take the segments below the log start out of the log; see :meth:`SealedSegments.set_aside`."""
+        self._drop_last_sealed()
         return self.sealed.set_aside(self.log_start, self.active_base, trash)
+
+    def _drop_last_sealed(self) -> None:
+        """What is not of the log any more is not flushed, and not held on the disk by our having it open."""
+        if self.log_start >= self.active_base:
+            self.last_sealed.drop()
 
     def replace_segments(self, swap: Swap) -> None:
         """Put a compacted segment in the place of sealed ones.
@@ -291,6 +311,8 @@ class PartitionLog:
             path = self._path(swap.base)
             raise storage_error(path, "cannot swap in a compacted segment", error) from error
         finally:
+            if swap.until == self.active_base:
+                self.last_sealed.drop()  # what replaces it is on the disk
             for base in swap.replaced:
                 self.sealed.forget(base)
             bases = segment.list_base_offsets(self.folder)
@@ -313,11 +335,27 @@ class PartitionLog:
             path = self._path(self.active_base)
             if self._active is None:
                 raise storage_error(path, "flush", "the log is closed")
+            self.flush_sealed()
             try:
                 self._active.sync()
-                if not self._is_named:
-                    sync_folder(self.folder)
-                    sync_folder(self.folder.parent)
-                    self._is_named = True
+                self._make_name_durable()
             except (lmdb.Error, OSError) as error:
                 raise storage_error(path, "flush", error) from error
+
+    def _make_name_durable(self) -> None:
+        if not self._is_named:
+            sync_folder(self.folder)
+            sync_folder(self.folder.parent)
+            self._is_named = True
+
+    def flush_sealed(self) -> None:
+        """Make what was sealed last durable; nothing to do when it is. It may run in another thread while appends go on, and is
+        due when ``last_sealed`` says so.
+
+        Raises:
+            BrokerError: KAFKA_STORAGE_ERROR when the disk refuses.
+        """
+        try:
+            self.last_sealed.flush()
+        except OSError as error:
+            raise storage_error(self.folder, "flush of the segment sealed last", error) from error

@@ -166,7 +166,11 @@ def _write(fd: int, place: Place, plan: _Plan, scratch: Path, watch: Watch) -> N
     lengths = plan.found.batches.lengths
     size = sum(lengths[i] for i in plan.chain)
     _sweep(scratch)
-    create_segment(scratch, 2 * size, plan.log_start, {}, is_durable=False)
+    # Whether the segment before is on the disk is not known here; whoever opens the log sees to it.
+    may_follow_unflushed = place.previous is not None and place.end is None
+    create_segment(
+        scratch, 2 * size, plan.log_start, {}, is_durable=False, is_after_unflushed=may_follow_unflushed
+    )
     with contextlib.closing(ActiveSegment(scratch, 2 * size)) as active:
         tables = _Tables(plan, place)
         for some in _portions(fd, plan):

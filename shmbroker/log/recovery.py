@@ -2,10 +2,10 @@
 
 **Theory.** A process that dies loses nothing: its commits are in the page cache, and a commit is whole or absent. A machine
 that dies keeps an arbitrary part of what was written since the last flush, page by page, sector by sector. So only after
-another boot is there anything to look at, and only where the daemon did not get round to saying that all was flushed. Sealed
-segments were flushed before the next one was begun, so it is the newest segment of each partition. What was flushed is whole
-somewhere in its file (see ``anchor``), but its trees may be a mixture of several commits; a segment in which the slightest
-thing does not fit is written anew, from the batches that are found in it.
+another boot is there anything to look at, and only where the daemon did not get round to saying that all was flushed: the
+newest segment of each partition, and the one before it where that was perhaps not flushed yet (see ``last_sealed``). What was
+flushed is whole somewhere in its file (see ``anchor``), but its trees may be a mixture of several commits; a segment in which the
+slightest thing does not fit is written anew, from the batches that are found in it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LastRun(enum.Enum):
 
 class StartDecision(enum.Enum):
     TRUST = "the logs are as they were left"
-    CHECK = "the newest segment of each partition is checked"
+    CHECK = "what may not have been flushed of each partition is checked"
 
 
 START: Final[dict[tuple[LastRun, bool], StartDecision]] = {

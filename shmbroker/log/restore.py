@@ -1,7 +1,8 @@
-"""A log after a power loss: its newest segment is looked at, and what ``recovery`` decides is done."""
+"""A log after a power loss: what may not have been flushed is looked at, and what ``recovery`` decides is done."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import lmdb
 
 from shmbroker.log import segment
 from shmbroker.log.inspection import Inspection
-from shmbroker.log.pages import DamageError
+from shmbroker.log.pages import DamageError, PageReader
 from shmbroker.log.place import Place, before, place_of
 from shmbroker.log.rebuild import Watch, rebuild, sweep_scratch
 from shmbroker.log.recovery import Outcome, SegmentDecision, SegmentFacts, decide_segment
@@ -24,35 +25,61 @@ def inspect(place: Place, watch: Watch) -> SegmentFacts:
     """
     fd = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return Inspection(fd, place.base_offset, before(place)[0], watch).run()
+        return Inspection(fd, place.base_offset, before(place)[0], watch, place.end).run()
     finally:
         os.close(fd)
 
 
-def restore_log(folder: Path, watch: Watch) -> Outcome | None:
-    """Make the log in ``folder`` one that can be trusted; nobody may have it open. None when there is no log.
+def restore_log(folder: Path, watch: Watch) -> list[Outcome]:
+    """Make the log in ``folder`` one that can be trusted; nobody may have it open. Returns what became of each segment that was
+    looked at, none when there is no log.
 
     Raises:
-        BrokerError: KAFKA_STORAGE_ERROR naming file and reason; the log is as it was.
+        BrokerError: KAFKA_STORAGE_ERROR naming file and reason; that segment is as it was.
     """
     bases = segment.list_base_offsets(folder)
     if not bases:
-        return None
+        return []
     sweep_scratch(folder)
-    path = folder / segment.file_name(bases[-1])
+    paths = [folder / segment.file_name(base) for base in bases]
+    if len(paths) == 1 or not _may_follow_unflushed(paths[-1]):
+        return [_restore(paths[-1], watch)]
+    before = _restore(paths[-2], watch)
+    # What the newest says of producers comes from there.
+    doubt = "" if before.decision is SegmentDecision.KEEP else "the segment before it is another one now"
+    return [before, _restore(paths[-1], watch, doubt)]
+
+
+def _may_follow_unflushed(newest: Path) -> bool:
+    """Whether the segment before ``newest`` may not be on the disk; also when nobody can tell."""
+    with contextlib.suppress(OSError, DamageError):
+        fd = os.open(newest, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            rows = PageReader(fd).read(lambda pages: dict(pages.entries(segment.META, b"")))
+        finally:
+            os.close(fd)
+        return segment.META_FORMAT not in rows or segment.META_AFTER_UNFLUSHED in rows
+    return True
+
+
+def _restore(path: Path, watch: Watch, doubt: str = "") -> Outcome:
     try:
-        return restore_segment(place_of(path), watch)
+        return restore_segment(place_of(path), watch, doubt)
     except (OSError, lmdb.Error, DamageError) as error:
         raise storage_error(path, "cannot recover the log", error) from error
 
 
-def restore_segment(place: Place, watch: Watch) -> Outcome:
-    """Look at the newest segment of a log and do what is decided.
+def restore_segment(place: Place, watch: Watch, doubt: str = "") -> Outcome:
+    """Look at a segment that may not have been flushed and do what is decided.
+
+    Args:
+        doubt: why not to believe its trees, whatever they look like.
 
     Raises:
         OSError, lmdb.Error, DamageError: it is as it was.
     """
     facts = inspect(place, watch)
+    facts = facts._replace(damage=facts.damage or doubt)
     decision = decide_segment(facts)
     if decision is SegmentDecision.KEEP:
         return Outcome(decision, "", place.base_offset, facts.log_end, facts.batches, 0, facts.log_end)

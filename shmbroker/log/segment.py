@@ -43,6 +43,8 @@ META_FORMAT: Final = b"format"
 META_LOG_START: Final = b"log_start"
 META_COMPACTED: Final = b"compacted"
 """There in a segment that compaction made: only then may offsets be missing between its batches."""
+META_AFTER_UNFLUSHED: Final = b"after_unflushed"
+"""There as long as the segment before may not be on the disk: see ``last_sealed``."""
 FORMAT_VERSION: Final = b"2"
 
 

@@ -193,6 +193,9 @@ class PartitionWriter(PartitionLog):
             producer_ids.add(header.producer_id)
             if aborted is not None:
                 txn.put(*pack_aborted(aborted), append=True, db=tables[segment.ABORTED])
+        if self._says_unflushed and not self.last_sealed.is_unflushed:
+            txn.delete(segment.META_AFTER_UNFLUSHED, db=tables[segment.META])
+            self._says_unflushed = False  # read back from the file if this commit fails
         producer_ids.discard(-1)
         self._put_producers(producer_ids, txn, tables[segment.PRODUCERS])
 

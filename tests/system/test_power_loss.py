@@ -73,7 +73,7 @@ def test_only_another_boot_after_an_unclean_stop_has_the_logs_checked(
     assert "checking" not in broker.log
     lose_power(broker, monkeypatch, "second")
     broker.restart()
-    wait_for(lambda: "checked 1 logs" in broker.log, "the log was checked", 30)
+    wait_for(lambda: "checked 1 segments" in broker.log, "the log was checked", 30)
     assert "1 whole" in broker.log
     assert "boot.id=second" in record.read_text()
     monkeypatch.setenv("SHMBROKERD_BOOT_ID", "third")

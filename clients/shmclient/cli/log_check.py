@@ -130,8 +130,8 @@ def _check_all(paths: list[Path], *, is_ours: bool = False) -> Iterator[Checked]
 
 
 def _check(path: Path, is_ours: bool) -> Checked:
-    from shmbroker.log.inspection import Inspection
-    from shmbroker.log.place import before, place_of
+    from shmbroker.log.place import place_of
+    from shmbroker.log.restore import inspect
     from shmbroker.log.segment import file_name
 
     if path.name != (file_name(int(path.stem)) if path.stem.isdigit() else ""):
@@ -140,11 +140,7 @@ def _check(path: Path, is_ours: bool) -> Checked:
     root = _data_dir_of(path)
     if not is_ours and place.end is None and root is not None and _is_in_use(root):
         return _check_batches(path)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        facts = Inspection(fd, place.base_offset, before(place)[0], lambda _: None).run()
-    finally:
-        os.close(fd)
+    facts = inspect(place, lambda _: None)
     damage = facts.damage or facts.bad_batch
     if not damage and facts.goes_on:
         damage = f"whole batches go on from offset {facts.log_end}, which the segment's tree does not know of"

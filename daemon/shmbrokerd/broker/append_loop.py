@@ -237,6 +237,9 @@ class AppendLoop:
         rolls = partition.take_rolls()
         if rolls:
             self._counters.add(SystemCounter.ROLLS, rolls)
+        if partition.log.last_sealed.is_flush_due:
+            partition.log.last_sealed.is_flush_due = False
+            self._flusher.request(partition.slot, partition.log.flush_sealed, [], only_sealed=True)
         self.space.use(size)
         if partition.log.opened:
             self.tell_opened(partition.slot, partition.log.opened)
@@ -342,7 +345,7 @@ class AppendLoop:
             )
             partition = self.partitions.get(flushed.slot)
             # The slot may be another partition's by now, or its log opened anew.
-            if partition is not None and partition.log.flush == flushed.flush:
+            if partition is not None and flushed.flush in (partition.log.flush, partition.log.flush_sealed):
                 # After a failed fsync nobody knows what the disk holds: no more promises until it is opened anew.
                 partition.go_offline()
                 self._on_partition_fault(flushed.slot, flushed.error.message)

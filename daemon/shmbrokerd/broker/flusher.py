@@ -1,7 +1,8 @@
 """Durability beside the append loop: flushes are grouped by partition and run in threads of their own.
 
 While one flush of a partition runs, all that arrives for it waits for the next one, which serves them together: the slower
-the disk, the larger the groups. py-lmdb releases the GIL, so the loop goes on appending meanwhile.
+the disk, the larger the groups. py-lmdb releases the GIL, so the loop goes on appending meanwhile. Flushes of sealed segments
+are groups of their own, for they do less.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class Flushed(NamedTuple):
     error: BrokerError | None
 
 
+_Key = tuple[int, bool]
+"""Of a group: slot, and whether its flush is of what is sealed only."""
+
+
 class _Group(NamedTuple):
     flush: Callable[[], None]
     answers: list[tuple[int, Completion]]
@@ -47,9 +52,9 @@ class Flusher:
     def __init__(self, on_finished: Callable[[], None]) -> None:
         self._on_finished = on_finished
         self._lock = threading.Lock()
-        self._waiting: dict[int, _Group] = {}
-        self._running: set[int] = set()
-        self._due: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._waiting: dict[_Key, _Group] = {}
+        self._running: set[_Key] = set()
+        self._due: queue.SimpleQueue[_Key | None] = queue.SimpleQueue()
         self._finished: deque[Flushed] = deque()
         self._threads: list[threading.Thread] = []
         self._is_alone = False
@@ -61,17 +66,21 @@ class Flusher:
         flush: Callable[[], None],
         answers: list[tuple[int, Completion]],
         listener: Listener | None = None,
+        *,
+        only_sealed: bool = False,
     ) -> None:
-        """Flush ``slot`` and give back ``answers`` when that is done. ``flush`` covers all appends before this call."""
+        """Flush ``slot`` and give back ``answers`` when that is done. ``flush`` covers all appends before this call, or with
+        ``only_sealed`` those that are in a sealed segment now."""
         self._start_threads()
         listeners = [] if listener is None else [listener]
+        key = slot, only_sealed
         with self._lock:
-            earlier = self._waiting.get(slot)
+            earlier = self._waiting.get(key)
             if earlier:
                 answers, listeners = [*earlier.answers, *answers], [*earlier.listeners, *listeners]
-            self._waiting[slot] = _Group(flush, answers, listeners)
-            if earlier is None and slot not in self._running:
-                self._due.put(slot)
+            self._waiting[key] = _Group(flush, answers, listeners)
+            if earlier is None and key not in self._running:
+                self._due.put(key)
         if not self._threads:
             self._flush(self._due.get())
 
@@ -116,25 +125,25 @@ class Flusher:
         self._is_alone = not self._threads
 
     def _run(self) -> None:
-        while (slot := self._due.get()) is not None:
-            self._flush(slot)
+        while (key := self._due.get()) is not None:
+            self._flush(key)
 
-    def _flush(self, slot: int | None) -> None:
-        assert slot is not None
+    def _flush(self, key: _Key | None) -> None:
+        assert key is not None
         with self._lock:
-            group = self._waiting.pop(slot)
-            self._running.add(slot)
+            group = self._waiting.pop(key)
+            self._running.add(key)
         error = None
         try:
             group.flush()
         except BrokerError as failure:
             error = failure
         except Exception as failure:  # a thread that ended here would leave its producers waiting for ever
-            log.exception("flushing slot %d", slot)
+            log.exception("flushing slot %d", key[0])
             error = BrokerError(ErrorCode.KAFKA_STORAGE_ERROR, f"flush: {failure}")
-        self._finished.append(Flushed(slot, *group, error))
+        self._finished.append(Flushed(key[0], *group, error))
         with self._lock:
-            self._running.discard(slot)
-            if slot in self._waiting:
-                self._due.put(slot)
+            self._running.discard(key)
+            if key in self._waiting:
+                self._due.put(key)
         self._on_finished()

@@ -1,8 +1,8 @@
 """Power loss, simulated: the disk has any part of what was written since the last flush, page by page, torn at sectors.
 
-A *history* is a log that is written, flushed, killed and opened again at random, with the content of its file after each
-commit. A *case* takes one moment of it and makes up what the disk may hold then: of each page either what was flushed, or
-what any commit since has written, or a mixture of these by sectors; and a file that is as long as it was then, or less. The
+A *history* is a log that is written, flushed, rolled, killed and opened again at random, with the content of its files after
+each commit. A *case* takes one moment of it and makes up what the disk may hold then: of each page either what was flushed, or
+what any commit since has written, or a mixture of these by sectors; and files that are as long as they were then, or less. The
 log is recovered from that, and must have everything that was flushed, nothing that was never appended, and go on.
 
 Each case has a number. ``SHMBROKER_POWER_LOSS_CASES=N`` runs N of them from ``SHMBROKER_POWER_LOSS_FIRST`` on: one again,
@@ -51,8 +51,8 @@ class Appended(NamedTuple):
 class Moment(NamedTuple):
     """The state after one commit."""
 
-    versions: tuple[bytes, ...]
-    """The file as it was when it was flushed last, and after each commit since."""
+    versions: dict[int, tuple[bytes, ...]]
+    """Each segment's file, by base offset, as it was when it was flushed last, and after each commit since."""
     promised_end: int
     """Offsets below this were flushed for somebody."""
     promised_start: int
@@ -69,27 +69,33 @@ class Writing:
 
     def __init__(self, folder: Path, chooser: random.Random) -> None:
         self.folder = folder
-        self.path = folder / segment.file_name(0)
         self.chooser = chooser
         self.batches: dict[int, Appended] = {}
         self.written: set[bytes] = set()
-        self.versions: tuple[bytes, ...] = ()
+        self.versions: dict[int, tuple[bytes, ...]] = {}
         self.moments: list[Moment] = []
         self.sequences = [0] * PRODUCERS
         self.promised_end = self.promised_start = 0
         self.sizes = chooser.choice([(40,), (40, 900), (40, 3000, 5000), (3000, 5000)])
         self.flush_share = chooser.choice([0.02, 0.1, 0.4])
+        self.roll_share = chooser.choice([0.0, 0.03, 0.1])
         self.writer = self.open()
         self.writer.flush()
+
+    @property
+    def path(self) -> Path:
+        """Of the newest segment."""
+        return self.folder / segment.file_name(self.writer.active_base)
 
     def open(self) -> PartitionWriter:
         return PartitionWriter(self.folder, SEGMENT_BYTES, 256, leader_epoch=0)
 
-    def note_flush(self) -> None:
-        self.versions = (self.path.read_bytes(),)
+    def note_flush(self, path: Path) -> None:
+        self.versions = {**self.versions, int(path.stem): (path.read_bytes(),)}
 
     def note_content(self) -> None:
-        self.versions = (*self.versions, self.path.read_bytes())
+        base = self.writer.active_base
+        self.versions = {**self.versions, base: (*self.versions[base], self.path.read_bytes())}
 
     def note(self) -> None:
         self.moments.append(
@@ -108,11 +114,11 @@ class Writing:
 
         def sync_and_note(anchor: Anchor) -> None:
             sync(anchor)
-            self.note_flush()
+            self.note_flush(Path(anchor._environment.path()))
 
         def sync_file_and_note(fd: int) -> None:
             sync_file(fd)
-            self.note_flush()
+            self.note_flush(Path(os.readlink(f"/proc/self/fd/{fd}")))
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Anchor, "sync", sync_and_note)
@@ -129,6 +135,8 @@ class Writing:
         if choice < self.flush_share:
             self.writer.flush()
             self.promised_end = self.writer.log_end
+        elif choice < self.flush_share + self.roll_share:
+            self.roll()
         elif choice > 0.97:
             self.writer.close()  # as a kill does: nothing is flushed
             self.writer = self.open()
@@ -138,8 +146,22 @@ class Writing:
             self.promised_start = self.chooser.randrange(self.writer.log_start + 1, self.writer.log_end)
             self.writer.advance_log_start(self.promised_start)
             self.promised_end = self.writer.log_end
+            self.versions = {base: v for base, v in self.versions.items() if base in self.bases()}
         else:
             self.append(self.chooser.choice((1, 1, 3)))
+
+    def bases(self) -> list[int]:
+        return segment.list_base_offsets(self.folder)
+
+    def roll(self) -> None:
+        """What is sealed is flushed at once, or perhaps before the next roll."""
+        self.writer.roll(0)
+        base = self.writer.active_base
+        if base not in self.versions:
+            self.versions = {**self.versions, base: (self.path.read_bytes(),)}
+        if self.chooser.random() < 0.5:
+            self.writer.flush_sealed()
+            self.promised_end = max(self.promised_end, base)
 
     def append(self, count: int) -> None:
         staged = []
@@ -174,7 +196,8 @@ class Writing:
         self.sequences = sequences
         with self.path.open("r+b") as file:
             file.write(metas)
-        self.versions = self.versions[:-1]
+        base = self.writer.active_base
+        self.versions = {**self.versions, base: self.versions[base][:-1]}
         self.note_content()
         self.writer = self.open()
 
@@ -207,17 +230,16 @@ def _one_page(choices: list[bytes], new_share: float, torn_share: float, chooser
 def check_case(folder: Path, moments: list[Moment], chooser: random.Random) -> SegmentDecision:
     moment = chooser.choice(moments)
     folder.mkdir()
-    path = folder / segment.file_name(0)
-    path.write_bytes(on_disk(moment.versions, chooser))
+    for base, versions in moment.versions.items():
+        (folder / segment.file_name(base)).write_bytes(on_disk(versions, chooser))
     if chooser.random() < 0.1:
         die_while_recovering(folder, chooser)
-    outcome = restore_log(folder, lambda _: None)
-    assert outcome is not None
-    assert outcome.log_end >= moment.promised_end, f"{outcome}; {moment.promised_end} were flushed"
+    outcomes = restore_log(folder, lambda _: None)
+    outcome = outcomes[-1]
+    assert outcome.log_end >= moment.promised_end, f"{outcomes}; {moment.promised_end} were flushed"
     last = read_whole(folder, moment, outcome.log_end)
     again = restore_log(folder, lambda _: None)
-    assert again is not None
-    assert again.decision is SegmentDecision.KEEP, f"{outcome}, and then {again}"
+    assert {each.decision for each in again} == {SegmentDecision.KEEP}, f"{outcomes}, and then {again}"
     writer = PartitionWriter(folder, SEGMENT_BYTES, 256, leader_epoch=0)
     try:
         assert writer.log_end == outcome.log_end
@@ -229,13 +251,21 @@ def check_case(folder: Path, moments: list[Moment], chooser: random.Random) -> S
 
 
 def read_whole(folder: Path, moment: Moment, log_end: int) -> bytes:
-    """No offset is missing, and every batch is one that was appended: the very one where it was flushed. The last one."""
+    """No offset is missing that was flushed, or in the newest segment, and every batch is one that was appended: the very one
+    where it was flushed. The last one."""
     data = b""
     reader = LogReader(folder)
-    offset = 0
+    bases = segment.list_base_offsets(folder)
+    offset = bases[0]
     while offset < log_end:
-        for found in reader.read(offset, log_end, 1 << 30, check_crcs=True, active_base=0):
-            assert found.base_offset == offset
+        read = reader.read(offset, log_end, 1 << 30, check_crcs=True, active_base=bases[-1])
+        assert read or moment.promised_end <= offset < bases[-1]
+        offset = offset if read else bases[-1]
+        for found in read:
+            if found.base_offset != offset:
+                assert offset >= moment.promised_end
+                assert offset < bases[-1]
+                offset = found.base_offset
             data = bytes(found._data)
             assert data in moment.written
             if offset < moment.promised_end:
@@ -257,7 +287,7 @@ def assert_goes_on(writer: PartitionWriter, last: bytes, chooser: random.Random)
     writer.commit()
     writer.flush()
     reader = LogReader(writer.folder)
-    (found,) = reader.read(base, writer.log_end, 1 << 20, check_crcs=True, active_base=0)
+    (found,) = reader.read(base, writer.log_end, 1 << 20, check_crcs=True, active_base=writer.active_base)
     assert found.value_list() == values
     reader.close()
 
