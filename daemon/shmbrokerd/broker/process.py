@@ -28,6 +28,7 @@ from shmbrokerd.broker.append_loop import AppendLoop
 from shmbrokerd.broker.commands import Commands
 from shmbrokerd.broker.flusher import FLUSH_THREADS, Flusher
 from shmbrokerd.broker.partition import LedPartition
+from shmbrokerd.broker.turns import ask_for_short_turns
 from shmbrokerd.broker.upkeep import Upkeep
 from shmbrokerd.logs import log
 
@@ -134,5 +135,6 @@ def prepare_process() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:  # three descriptors for each open segment
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    ask_for_short_turns()
     # The loop makes no reference cycles; a full collection in the middle of a round would only add latency.
     gc.freeze()
