@@ -19,6 +19,8 @@ HEADER = struct.Struct("<II")  # producer, position in the pool
 
 CHUNK_RECORDS = 1000
 """Records in a pipeline, a transaction or a consume() call, the same for every backend."""
+BLOCK_BYTES = 1_000_000
+"""Most bytes of packed records that are handed over at a time, about as much as bare LMDB commits at a time."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ class RecordSource:
         self.count = work.records // work.producers
         self.record_bytes = work.record_bytes
         self.records = pool(work.record_bytes, producer)
-        # Twice, so that a block that starts anywhere in the pool lies in one piece.
-        self._packed = memoryview(b"".join(self.records) * 2)
+        # So that a block that starts anywhere in the pool lies in one piece.
+        repeats = 2 + BLOCK_BYTES // (POOL_RECORDS * work.record_bytes)
+        self._packed = memoryview(b"".join(self.records) * repeats)
         self.keys = [b"key-%05d" % index for index in range(POOL_RECORDS)] if work.keyed else None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -87,7 +90,7 @@ class RecordSource:
         return batched(self, size)
 
     def blocks(self, size: int) -> Iterator[memoryview]:
-        """The bytes of `size` (at most 1,009) records at a time, one behind the other, without copying."""
+        """The bytes of `size` records (`BLOCK_BYTES` at most) at a time, one behind the other, without copying."""
         for start in range(0, self.count, size):
             place = start % POOL_RECORDS
             end = place + min(size, self.count - start)

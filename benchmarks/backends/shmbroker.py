@@ -14,7 +14,7 @@ import psutil
 from benchmarks.backend import RECEIVE_TIMEOUT_S, Backend, ConsumerSide, Durability, Link, ProducerSide
 from benchmarks.backends.confluent_style import Client, ClientConsumer, ClientProducer
 from benchmarks.tally import Tally
-from benchmarks.workload import CHUNK_RECORDS, RecordSource, Workload
+from benchmarks.workload import BLOCK_BYTES, RecordSource, Workload
 
 TOPIC = "bench"
 TIMEOUT_S = 30.0
@@ -76,13 +76,14 @@ class ShmBrokerBackend(Backend):
 
 
 class _BatchProducer(ClientProducer):
-    """produce_batch() with 1,000 values at a time that lie packed in one block, as a consumed batch or an Arrow array has
-    them."""
+    """produce_batch() with a megabyte of values at a time that lie packed in one block, as a consumed batch or an Arrow array
+    has them."""
 
     def produce(self, source: RecordSource) -> None:
         size = source.record_bytes
-        offsets = array("i", range(0, (CHUNK_RECORDS + 1) * size, size))
-        for block in source.blocks(CHUNK_RECORDS):
+        count = BLOCK_BYTES // size
+        offsets = array("i", range(0, (count + 1) * size, size))
+        for block in source.blocks(count):
             self._send(block, memoryview(offsets)[: len(block) // size + 1])
         if left := self._producer.flush(TIMEOUT_S):
             raise RuntimeError(f"{left} records were not acknowledged in {TIMEOUT_S:g} s")
