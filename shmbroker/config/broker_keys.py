@@ -213,7 +213,7 @@ _OWN = [
         "num.recovery.threads.per.data.dir",
         _INT,
         2,
-        "Partitions whose newest segment is checked at a time when the machine went down without a clean stop.",
+        "Partitions that are checked at a time when the machine went down without a clean stop.",
         minimum=1,
         maximum=64,
         reason="Kafka's default. Reading and checksums run beside each other, the rest shares one interpreter lock.",

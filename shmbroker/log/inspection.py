@@ -25,6 +25,7 @@ from shmbroker.log.pages import (
     child_of,
     read_at,
 )
+from shmbroker.log.place import Place, before
 from shmbroker.log.recovery import SegmentFacts
 from shmbroker.log.replay import Replay
 from shmbroker.log.salvage import salvage
@@ -45,6 +46,19 @@ class TreeRecord(NamedTuple):
     large: int
     entries: int
     root: int
+
+
+def inspect(place: Place, watch: Callable[[int], None]) -> SegmentFacts:
+    """Look at a segment that nobody writes; ``watch`` is told of bytes done.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    fd = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return Inspection(fd, place.base_offset, before(place)[0], watch, place.end).run()
+    finally:
+        os.close(fd)
 
 
 class Inspection:

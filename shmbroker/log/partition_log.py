@@ -138,7 +138,9 @@ class PartitionLog:
         self._load_times(active)
         self._says_unflushed = segment.META_AFTER_UNFLUSHED in meta
         if self._says_unflushed and not self.last_sealed.is_unflushed and len(bases) > 1:
-            self.last_sealed.begin(self._path(bases[-2]))  # whoever sealed it may have died before it was flushed
+            self.last_sealed.begin(
+                self._path(bases[-2])
+            )  # whoever sealed it may have died before it was flushed
 
     def _states(self, active: ActiveSegment) -> ProducerStates:
         rows = active.rows(segment.PRODUCERS)
@@ -274,6 +276,7 @@ class PartitionLog:
         row = segment.META_LOG_START, KEY.pack(offset)
         try:
             active.write(lambda txn, tables: txn.put(*row, db=tables[segment.META]))
+            self._drop_last_sealed(offset)
             self.flush()
         except (*SEGMENT_ERRORS, BrokerError) as error:
             failure = self._failure(f"cannot move the log start to {offset}", error)
@@ -281,7 +284,6 @@ class PartitionLog:
             raise failure from error
         self.log_start = offset
         self.sealed.unlink_below(offset, self.active_base)
-        self._drop_last_sealed()
 
     def raise_log_start(self, base_offset: int) -> None:
         """Begin the log with the segment ``base_offset``. :meth:`set_aside` makes that last: a log starts with its oldest
@@ -290,12 +292,12 @@ class PartitionLog:
 
     def set_aside(self, trash: Path) -> list[Path]:
         """Take the segments below the log start out of the log; see :meth:`SealedSegments.set_aside`."""
-        self._drop_last_sealed()
+        self._drop_last_sealed(self.log_start)
         return self.sealed.set_aside(self.log_start, self.active_base, trash)
 
-    def _drop_last_sealed(self) -> None:
+    def _drop_last_sealed(self, log_start: int) -> None:
         """What is not of the log any more is not flushed, and not held on the disk by our having it open."""
-        if self.log_start >= self.active_base:
+        if log_start >= self.active_base:
             self.last_sealed.drop()
 
     def replace_segments(self, swap: Swap) -> None:

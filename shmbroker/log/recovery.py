@@ -4,8 +4,8 @@
 that dies keeps an arbitrary part of what was written since the last flush, page by page, sector by sector. So only after
 another boot is there anything to look at, and only where the daemon did not get round to saying that all was flushed: the
 newest segment of each partition, and the one before it where that was perhaps not flushed yet (see ``last_sealed``). What was
-flushed is whole somewhere in its file (see ``anchor``), but its trees may be a mixture of several commits; a segment in which the
-slightest thing does not fit is written anew, from the batches that are found in it.
+flushed is whole somewhere in its file (see ``anchor``), but its trees may be a mixture of several commits; a segment in which
+the slightest thing does not fit is written anew, from the batches that are found in it.
 """
 
 from __future__ import annotations

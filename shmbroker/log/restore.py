@@ -9,25 +9,12 @@ from pathlib import Path
 import lmdb
 
 from shmbroker.log import segment
-from shmbroker.log.inspection import Inspection
+from shmbroker.log.inspection import inspect
 from shmbroker.log.pages import DamageError, PageReader
-from shmbroker.log.place import Place, before, place_of
+from shmbroker.log.place import Place, place_of
 from shmbroker.log.rebuild import Watch, rebuild, sweep_scratch
-from shmbroker.log.recovery import Outcome, SegmentDecision, SegmentFacts, decide_segment
+from shmbroker.log.recovery import Outcome, SegmentDecision, decide_segment
 from shmbroker.log.segment import storage_error
-
-
-def inspect(place: Place, watch: Watch) -> SegmentFacts:
-    """Look at a segment that nobody writes.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    fd = os.open(place.path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return Inspection(fd, place.base_offset, before(place)[0], watch, place.end).run()
-    finally:
-        os.close(fd)
 
 
 def restore_log(folder: Path, watch: Watch) -> list[Outcome]:

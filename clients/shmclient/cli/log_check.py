@@ -130,8 +130,8 @@ def _check_all(paths: list[Path], *, is_ours: bool = False) -> Iterator[Checked]
 
 
 def _check(path: Path, is_ours: bool) -> Checked:
+    from shmbroker.log.inspection import inspect
     from shmbroker.log.place import place_of
-    from shmbroker.log.restore import inspect
     from shmbroker.log.segment import file_name
 
     if path.name != (file_name(int(path.stem)) if path.stem.isdigit() else ""):

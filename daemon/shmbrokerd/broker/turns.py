@@ -2,8 +2,8 @@
 
 Bulk traffic keeps three processes busy, and there may be two processors. Whoever waits on a full ring or for new data waits for
 the broker in the end, so it should come first whenever there is a choice, and it cannot have more than its fair share anyway.
-Linux 6.12 and later let any process ask for that: who wants shorter turns is chosen earlier (EEVDF's request size, ``sched_runtime``
-of a SCHED_OTHER thread, :manpage:`sched_setattr(2)`). Older kernels take the number and do nothing.
+Linux 6.12 and later let any process ask for that: who wants shorter turns is chosen earlier (EEVDF's request size,
+``sched_runtime`` of a SCHED_OTHER thread, :manpage:`sched_setattr(2)`). Older kernels take the number and do nothing.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Writing:
 
         def sync_file_and_note(fd: int) -> None:
             sync_file(fd)
-            self.note_flush(Path(os.readlink(f"/proc/self/fd/{fd}")))
+            self.note_flush(Path(f"/proc/self/fd/{fd}").readlink())
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Anchor, "sync", sync_and_note)

@@ -389,21 +389,6 @@ def test_a_flush_that_a_failed_commit_overtook_still_reaches_the_disk(
     assert synced.ends == [1]
 
 
-def test_a_flush_that_a_roll_overtook_is_covered_by_the_sealing(
-    log: Any, batch: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced = Synced(log.writer, monkeypatch)
-    log.reopen()
-    synced._writer = log.writer
-    log.append(batch([b"acknowledged"]))
-    flush = log.writer.flush
-    log.writer.segment_bytes = 400
-    log.append(batch([b"in the next segment"]))
-    assert synced.ends[0] == 1, "sealed before anything else"
-    flush()
-    assert synced.ends[-1] == 2
-
-
 def test_a_disk_that_refuses_a_flush_is_a_storage_error(
     log: Any, batch: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

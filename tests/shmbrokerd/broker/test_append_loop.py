@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.log import last_sealed
 from shmbroker.protocol.messages import BrokerReply
 from shmbroker.records.builder import Columns, ProducerStamp, build_batch
 from shmbroker.records.layout import HEADER, HEADER_BYTES, Flag, read_header
@@ -474,6 +475,57 @@ def test_a_flush_that_fails_is_answered_and_takes_the_partition_offline(bench: A
     bench.work()
     assert codes(client) == [(3, broken), (4, 0)]
     assert bench.table.figures(0).state == 2
+
+
+def test_a_sealed_segment_is_flushed_beside_the_appends(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end = threading.Event()
+    fdatasync, flushed = os.fdatasync, []
+
+    def wait(fd: int) -> None:
+        assert may_end.wait(20)
+        fdatasync(fd)
+        flushed.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+    bench.loop.partitions[0].log.segment_bytes = 1024
+    client = bench.producer()
+    client.send([b"sealed"])
+    bench.work()
+    monkeypatch.setattr(last_sealed.os, "fdatasync", wait)
+    client.send([b"on and on"])
+    while bench.loop.do_work():
+        pass
+    bench.loop.partitions[0].log.segment_bytes = 1 << 30
+    client.send([b"and on"])
+    client.send([b"on the disk"], acks=ALL)
+    while bench.loop.do_work():
+        pass
+    assert codes(client) == [(1, 0), (2, 0), (3, 0)], "acks=all waits for what was sealed before, too"
+    assert bench.values() == [b"sealed", b"on and on", b"and on", b"on the disk"]
+    may_end.set()
+    bench.work()
+    assert codes(client) == [(4, 0)]
+    assert flushed == ["00000000000000000000.mdb"]
+
+
+def test_a_sealed_segment_that_cannot_be_flushed_takes_the_partition_offline(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    bench.loop.partitions[0].log.segment_bytes = 1024
+    monkeypatch.setattr(last_sealed.os, "fdatasync", refuse)
+    client = bench.producer()
+    client.send([b"sealed"])
+    bench.work()
+    client.send([b"next"])
+    bench.work()
+    client.send([b"too late"])
+    bench.work()
+    assert codes(client) == [(1, 0), (2, 0), (3, ErrorCode.KAFKA_STORAGE_ERROR)]
+    ((kind, slot, reason),) = bench.faults
+    assert (kind, slot) == ("partition", 0)
+    assert "flush of the segment sealed last: " in reason
 
 
 def test_a_late_flush_error_of_a_closed_log_leaves_the_partition_that_has_its_slot_alone(bench: Any) -> None:
