@@ -11,14 +11,14 @@ import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import lmdb
 
 from shmbroker.log import segment
 from shmbroker.log.anchor import Anchor
 from shmbroker.log.leftovers import wipe_leftovers
-from shmbroker.log.pages import DamageError, PageReader
+from shmbroker.log.pages import DamageError, PageReader, Value
 from shmbroker.log.reservation import reserve_lock_file
 from shmbroker.log.segment import KEY
 from shmbroker.log.times import header_bytes, some_values
@@ -28,6 +28,20 @@ MAP_SLACK_BYTES = 64 * 1024 * 1024
 """Room in a segment's map beyond ``segment.bytes`` for B-tree pages and the commit that crosses the limit."""
 SEGMENT_ERRORS: Final = (lmdb.Error, OSError, struct.error, DamageError)
 """What opening, reading or writing a segment may raise."""
+
+
+Entry = tuple[bytes, bytes]
+"""A key, and the value or its first bytes (see ``times.header_bytes``)."""
+
+
+class Opened(NamedTuple):
+    """What a segment says when it is opened, taken in one look: a thousand are opened at a start."""
+
+    meta: dict[bytes, bytes]
+    producers: dict[bytes, bytes]
+    last_batch: Entry | None
+    """By its last offset."""
+    last_time: Entry | None
 
 
 class ActiveSegment:
@@ -52,19 +66,38 @@ class ActiveSegment:
             check_writable(self._fd, self._pages)
             self.file_bytes = os.fstat(self._fd).st_size
             """Size of the file after the last commit."""
-            self._check_format()
+            self.opened = self._look()
+            """As it was then."""
             # Of whoever had it open before, and is dead: its slots would make LMDB keep pages that nobody reads.
             Path(f"{path}-lock").unlink(missing_ok=True)
         except BaseException:
             self.close()
             raise
 
-    def _check_format(self) -> None:
-        version = self.rows(segment.META).get(segment.META_FORMAT)
+    def _look(self) -> Opened:
+        meta, producers, last_batch, last_time = self._pages.read(
+            lambda pages: (
+                list(pages.entries(segment.META, b"")),
+                list(pages.entries(segment.PRODUCERS, b"")),
+                pages.last_below(segment.LOG, None),
+                pages.last_below(segment.TIMES, None),
+            )
+        )
+        opened = Opened(
+            self._whole(meta), self._whole(producers), self._begun(last_batch), self._begun(last_time)
+        )
+        version = opened.meta.get(segment.META_FORMAT)
         if version != segment.FORMAT_VERSION:
             ours = segment.FORMAT_VERSION.decode()
             found = "none" if version is None else version.decode(errors="replace")
             raise DamageError(f"is of format {found}; this version writes format {ours}")
+        return opened
+
+    def _whole(self, rows: list[tuple[bytes, Value]]) -> dict[bytes, bytes]:
+        return {key: header_bytes(self._fd, value) for key, value in rows}
+
+    def _begun(self, entry: tuple[bytes, Value] | None) -> Entry | None:
+        return None if entry is None else (entry[0], header_bytes(self._fd, entry[1]))
 
     def close(self) -> None:
         if self._anchor is not None:
@@ -81,13 +114,7 @@ class ActiveSegment:
 
     def rows(self, table: bytes) -> dict[bytes, bytes]:
         """A small table as the last commit left it."""
-        rows = self._pages.read(lambda pages: list(pages.entries(table, b"")))
-        return {key: header_bytes(self._fd, value) for key, value in rows}
-
-    def last(self, table: bytes) -> tuple[bytes, bytes] | None:
-        """(key, first bytes of the value) of the highest key."""
-        entry = self._pages.read(lambda pages: pages.last_below(table, None))
-        return None if entry is None else (entry[0], header_bytes(self._fd, entry[1]))
+        return self._whole(self._pages.read(lambda pages: list(pages.entries(table, b""))))
 
     def batch_headers(self, start: int, max_bytes: int) -> list[bytes]:
         """Headers of the batches that end at ``start`` or later, until they are ``max_bytes`` long together."""
@@ -117,7 +144,7 @@ class ActiveSegment:
     def _begin(self) -> Anchor:
         """Before the first commit: nobody knows what whoever wrote here before has flushed, so all of it is flushed now; and
         what was not committed must not come back. A segment without batches has nothing to lose."""
-        has_batches = self.last(segment.LOG) is not None
+        has_batches = self.opened.last_batch is not None
         if has_batches:
             wipe_leftovers(self.path)
         # A segment made under a larger segment.bytes must still fit its map.

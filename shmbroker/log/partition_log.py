@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import lmdb
@@ -127,13 +127,12 @@ class PartitionLog:
 
     def _load(self, active: ActiveSegment, bases: Sequence[int]) -> None:
         """End of the log, log start, producers, and the highest time, as the newest segment has them."""
-        last = active.last(segment.LOG)
+        meta, producers, last, _ = active.opened
         self.log_end = KEY.unpack(last[0])[0] + 1 if last else self.active_base
-        meta = active.rows(segment.META)
         log_start = meta.get(segment.META_LOG_START)
         # Retention unlinks segments and writes nothing: then the log starts with the oldest that is left.
         self.log_start = max(bases[0], 0 if log_start is None else KEY.unpack(log_start)[0])
-        self.producers = self._states(active)
+        self.producers = self._states(producers)
         self._first_open = self.producers.first_open
         self._load_times(active)
         self._says_unflushed = segment.META_AFTER_UNFLUSHED in meta
@@ -142,19 +141,20 @@ class PartitionLog:
                 self._path(bases[-2])
             )  # whoever sealed it may have died before it was flushed
 
-    def _states(self, active: ActiveSegment) -> ProducerStates:
-        rows = active.rows(segment.PRODUCERS)
+    def _states(self, rows: Mapping[bytes, bytes]) -> ProducerStates:
         return ProducerStates(((KEY.unpack(key)[0], row) for key, row in rows.items()), self.max_producers)
 
     def _load_times(self, active: ActiveSegment) -> None:
         """The time index, and the highest timestamp of the batches that wait for their entry in it."""
-        newest = active.last(segment.TIMES)
+        newest = active.opened.last_time
         indexed, start = NO_TIMESTAMP, self.active_base
         if newest is not None:
             indexed, start = segment.time_of(newest[0]), KEY.unpack(newest[1])[0] + 1
         self._times = TimeIndex(indexed)
         self._first_time: int | None = None
         self._roll_after_ms = self._roll_rule.after_ms(self.active_base)
+        if start == self.log_end:
+            return
         for data in active.batch_headers(start, max(self.index_interval_bytes, TIME_RESCAN_BYTES)):
             header = Header._make((*HEADER.unpack_from(data)[:19], ()))
             self._times.wait(
@@ -242,7 +242,7 @@ class PartitionLog:
         path = self._path(self.log_end)
         try:
             rows = active.rows(segment.PRODUCERS)
-            for producer_id in self._states(active).expired(now_ms - self.producer_expiration_ms):
+            for producer_id in self._states(rows).expired(now_ms - self.producer_expiration_ms):
                 del rows[KEY.pack(producer_id)]
             self._make_name_durable()
             create_segment(

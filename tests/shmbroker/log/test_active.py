@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from shmbroker.log import segment
-from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, create_segment
+from shmbroker.log.active import SEGMENT_ERRORS, ActiveSegment, Entry, create_segment
 from shmbroker.log.pages import DamageError
 from shmbroker.log.segment import KEY
 
@@ -32,9 +33,15 @@ def put(key: int, value: bytes) -> Any:
     return lambda txn, tables: txn.put(KEY.pack(key), value, db=tables[segment.LOG])
 
 
+def last_of(path: Path) -> Entry | None:
+    """As whoever opens it now sees it."""
+    with contextlib.closing(ActiveSegment(path, SEGMENT_BYTES)) as active:
+        return active.opened.last_batch
+
+
 def test_a_new_segment_has_no_batches_and_what_it_was_given(active: ActiveSegment) -> None:
-    assert active.last(segment.LOG) is None
-    assert active.last(segment.TIMES) is None
+    assert active.opened.last_batch is None
+    assert active.opened.last_time is None
     assert active.rows(segment.PRODUCERS) == {KEY.pack(5): b"row of producer"}
     assert active.rows(segment.META) == {
         segment.META_FORMAT: segment.FORMAT_VERSION,
@@ -58,8 +65,7 @@ def test_nothing_is_left_of_a_creation_that_failed(tmp_path: Path) -> None:
 def test_what_is_written_is_read(active: ActiveSegment) -> None:
     for key, size in ((7, 10), (9, 5000), (12, 0)):
         active.write(put(key, bytes([key]) * size))
-    last = active.last(segment.LOG)
-    assert last == (KEY.pack(12), b"")
+    assert last_of(active.path) == (KEY.pack(12), b"")
     assert [header[:128] for header in active.batch_headers(8, 1 << 20)] == [b"\x09" * 128, b""]
     assert len(active.batch_headers(0, 11)) == 2
     assert active.file_bytes == active.path.stat().st_size
@@ -69,7 +75,7 @@ def test_lmdb_opens_it_with_the_first_commit(path: Path) -> None:
     lock = path.with_suffix(segment.LOCK_SUFFIX)
     lock.write_bytes(b"slots of the dead")
     active = ActiveSegment(path, SEGMENT_BYTES)
-    assert active.last(segment.LOG) is None
+    assert active.opened.last_batch is None
     active.sync()
     assert not active.is_flush_due
     assert not lock.exists()
@@ -113,7 +119,7 @@ def test_what_fails_in_the_middle_is_not_written(active: ActiveSegment) -> None:
 
     with pytest.raises(OSError, match="Input/output error"):
         active.write(fail)
-    assert active.last(segment.LOG) == (KEY.pack(7), b"kept")
+    assert last_of(active.path) == (KEY.pack(7), b"kept")
 
 
 def test_a_file_cut_short_is_not_touched(active: ActiveSegment) -> None:
