@@ -10,6 +10,7 @@ from pathlib import Path
 
 import shmbroker
 from shmbrokerd.main import Options, run
+from shmbrokerd.quick_start import expect_imports
 
 
 def _path(text: str) -> Path:
@@ -69,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    expect_imports()
     parser = build_parser()
     options = parser.parse_args(argv)
     if options.scratch_dir is not None and not _is_scratch(options):

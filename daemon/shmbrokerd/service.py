@@ -27,6 +27,7 @@ from shmbrokerd.metadata.records import Drop
 from shmbrokerd.metadata.settings import Settings
 from shmbrokerd.monitor_process import MonitorProcess
 from shmbrokerd.owner import Owner
+from shmbrokerd.quick_start import is_up
 from shmbrokerd.record_times import RecordTimes
 from shmbrokerd.runtime_dir import RuntimeDir
 from shmbrokerd.server.cleaning import Cleaning
@@ -202,6 +203,7 @@ class Service:
         if self._monitor.address:
             log.info("serving lag and metrics at %s", self._monitor.address)
         print(f"shmbrokerd ready: bootstrap.servers=shm:{directory} pid={os.getpid()}", flush=True)  # noqa: T201
+        is_up()
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=Serving {directory}")
 
     # --- glue ----------------------------------------------------------------------------------------------

@@ -6,10 +6,12 @@ import argparse
 import sys
 
 from shmbrokerd.parent import die_with_parent
+from shmbrokerd.quick_start import expect_imports
 
 
 def main() -> int:
     die_with_parent()
+    expect_imports()
     # These take long enough for the main process to be killed meanwhile.
     from shmbrokerd.broker.process import BrokerProcess, prepare_process
     from shmbrokerd.logs import set_up_logging

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import signal
@@ -31,6 +30,7 @@ from shmbrokerd.broker.partition import LedPartition
 from shmbrokerd.broker.turns import ask_for_short_turns
 from shmbrokerd.broker.upkeep import Upkeep
 from shmbrokerd.logs import log
+from shmbrokerd.quick_start import is_up
 
 SLEEP_S = 1.0
 """Longest sleep: bounds what a lost wake-up (a client killed between publishing and ringing) can delay."""
@@ -136,5 +136,4 @@ def prepare_process() -> None:
     if soft < hard:  # three descriptors for each open segment
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     ask_for_short_turns()
-    # The loop makes no reference cycles; a full collection in the middle of a round would only add latency.
-    gc.freeze()
+    is_up()  # the loop makes no reference cycles: a full collection in the middle of a round would only add latency
