@@ -314,7 +314,7 @@ _TABLE = [
         "log.preallocate",
         _BOOLEAN,
         False,
-        "Whether Kafka writes segments to full size at once; segments here grow.",
+        "Whether Kafka writes segments to full size at once; segments here grow, with blocks for 8 MiB ahead at most.",
         standing=_RECORDED,
     ),
     _key(

@@ -19,7 +19,7 @@ from shmbroker.log import segment
 from shmbroker.log.anchor import Anchor
 from shmbroker.log.leftovers import wipe_leftovers
 from shmbroker.log.pages import DamageError, PageReader, Value
-from shmbroker.log.reservation import reserve_lock_file
+from shmbroker.log.reservation import RoomAhead, reserve_lock_file
 from shmbroker.log.segment import KEY
 from shmbroker.log.times import header_bytes, some_values
 from shmbroker.log.verification import check_writable
@@ -61,6 +61,7 @@ class ActiveSegment:
         self._anchor: Anchor | None = None
         # Never written by this descriptor; what may not be written should be told of now, and not to the first producer.
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._ahead = RoomAhead(self._fd)
         try:
             self._pages = PageReader(self._fd)
             check_writable(self._fd, self._pages)
@@ -107,6 +108,7 @@ class ActiveSegment:
             self._environment.close()
             self._environment = None
         if self._fd >= 0:
+            self._ahead.give_back()
             os.close(self._fd)
             self._fd = -1
 
@@ -139,6 +141,7 @@ class ActiveSegment:
         with self._environment.begin(write=True) as txn:
             put(txn, self._tables)
         self.file_bytes = os.fstat(self._fd).st_size
+        self._ahead.grown(self.file_bytes)
         self._anchor.count(batches)
 
     def _begin(self) -> Anchor:
