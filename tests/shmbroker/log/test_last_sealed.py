@@ -52,6 +52,10 @@ def names(*bases: int) -> list[str]:
     return [segment.file_name(base) for base in bases]
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_a_roll_flushes_nothing_and_the_new_segment_says_so(log: Any, batch: Any, synced: list[str]) -> None:
     roll(log, batch)
     assert synced == []
@@ -169,6 +173,43 @@ def test_appends_go_on_while_it_is_flushed(log: Any, batch: Any, monkeypatch: py
     assert not log.writer.last_sealed.is_unflushed
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_dropped_in_the_middle_of_a_flush_is_waited_for_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def wait(_: int) -> None:
+        begun.set()
+        assert may_end.wait(DEADLINE_S)
+        if fails:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(last_sealed.os, "fdatasync", wait)
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.touch()
+    second.touch()
+    before = open_files()
+    sealed = LastSealed()
+    sealed.begin(first)
+    thread = threading.Thread(target=sealed.flush)
+    thread.start()
+    try:
+        assert begun.wait(DEADLINE_S)
+        sealed.begin(second)
+        assert sealed.is_unflushed
+        assert open_files() == before + 2
+    finally:
+        may_end.set()
+        thread.join()
+    assert open_files() == before + 1
+    assert sealed.is_unflushed, "that one was not flushed"
+    fails = False
+    sealed.flush()
+    assert not sealed.is_unflushed
+    assert open_files() == before
+
+
 def test_after_a_power_loss_what_was_sealed_is_looked_at_until_it_was_flushed(log: Any, batch: Any) -> None:
     roll(log, batch)
     log.append(batch([b"y"]))
@@ -198,10 +239,6 @@ def test_a_tail_that_did_not_reach_the_disk_is_a_gap_and_what_follows_is_kept(lo
     log.reopen()
     assert [value for found in log.read() for value in found.value_list()] == [b"on the disk"]
     assert [value for found in log.read(1) for value in found.value_list()] == [b"found"]
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_an_own_descriptor_is_closed_whatever_happens(tmp_path: Path) -> None:
