@@ -132,7 +132,10 @@ class LogReader:
     def _list_bases(self) -> list[int]:
         """List the folder, and let go of a segment whose file was replaced by then: it does not hold what those held that were
         joined to it, and that are not listed any more."""
-        self._bases = segment.list_base_offsets(self.folder)
+        try:
+            self._bases = segment.list_base_offsets(self.folder)
+        except OSError as error:
+            raise storage_error(self.folder, "cannot list the partition", error) from error
         if not self._bases:
             raise storage_error(self.folder, "the partition", "has no segment")
         if self._fd >= 0 and not self._is_current():

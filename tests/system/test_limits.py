@@ -70,6 +70,56 @@ def test_a_client_without_descriptors_times_out_and_goes_on_when_there_are_some(
     assert (values.count(b"warm"), values.count(b"wide")) == (1, 12)
 
 
+def test_a_consumer_without_descriptors_for_the_log_says_so_once_and_reads_when_there_are_some(
+    broker: EmbeddedBroker, start_child: Any
+) -> None:
+    """The folder is listed and a segment opened, each with one descriptor; to map it takes another one."""
+    child = start_child(
+        """
+        import resource
+        from shmclient import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+        producer = Producer({"bootstrap.servers": sys.argv[1]})
+        for value in (b"small", b"x" * 100_000):  # two batches: the newest small one needs no file
+            producer.produce("t", value)
+            assert producer.flush(20) == 0
+        consumer = Consumer({"bootstrap.servers": sys.argv[1], "group.id": "g"})
+        consumer.assign([TopicPartition("t", 0, OFFSET_END)])
+        assert consumer.poll(0.5) is None
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+        def leave(count):
+            lowest = os.open("/", os.O_RDONLY)
+            os.close(lowest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + count, hard))
+
+        consumer.seek(TopicPartition("t", 0, 0))
+        leave(0)
+        told = consumer.poll(20)
+        assert told.error().code() == KafkaError._FS, told.error()
+        assert "Too many open files" in told.error().str()
+        assert consumer.poll(0.5) is None, "once is enough"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert consumer.poll(20).value() == b"small"
+
+        consumer.unassign()
+        consumer.assign([TopicPartition("t", 0, 1)])
+        leave(1)
+        try:
+            next(consumer.consume_batches(20))
+            say("nothing was told")
+        except KafkaException as error:
+            assert error.args[0].code() == KafkaError._FS, error
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert bytes(next(consumer.consume_batches(20)).values) == b"x" * 100_000
+        consumer.close()
+        say("ok")
+        """,
+        broker.bootstrap_servers,
+    )
+    assert child.line(60).strip() == "ok"
+    child.finish()
+
+
 def test_a_daemon_without_descriptors_tells_the_client_and_goes_on(
     broker: EmbeddedBroker, make_producer: Any, make_consumer: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ READ_BYTES = 512 * 1024
 out of the page cache and cutting it into values. ``max.partition.fetch.bytes`` lowers it."""
 LOCATE_RETRY_S = 0.1
 """Pause between two questions for a topic that does not exist."""
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Of the reading process or the machine: they say nothing about the log."""
 _EARLIEST = frozenset({"smallest", "earliest", "beginning"})
 _LATEST = frozenset({"largest", "latest", "end"})
 
@@ -287,7 +290,7 @@ class Fetcher:
             if batch is None:
                 return
         except BrokerError as error:
-            self._stop_at_damage(partition, error)
+            self._stop_at(partition, error)
             return
         start = partition.index
         stop = min(batch.count, start + count)
@@ -344,6 +347,7 @@ class Fetcher:
             partition.note_skipped(position, end)
             partition.position = end
             return []
+        partition.is_starved = False
         after = batches[-1].last_offset + 1
         if not any(batch.header.flags for batch in batches):
             partition.has_read = True
@@ -400,6 +404,23 @@ class Fetcher:
             text = f"Fetch reached end of partition {partition} at offset {end} (HighwaterMark {end})"
             partition.event = self._event(partition, KafkaError._PARTITION_EOF, text, end)
 
+    def _stop_at(self, partition: AssignedPartition, error: BrokerError) -> None:
+        """``partition`` could not be read, for the log's sake or for ours."""
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _SHORTAGES:
+            self._try_later(partition, error)
+        else:
+            self._stop_at_damage(partition, error)
+
+    def _try_later(self, partition: AssignedPartition, error: BrokerError) -> None:
+        """This process has no descriptor or memory left: told once, and tried again until it has."""
+        partition.start, partition.position = partition.position, NOWHERE
+        self._locate_at = time.monotonic() + LOCATE_RETRY_S
+        if not partition.is_starved:
+            partition.is_starved = True
+            text = f"{partition} cannot be read now, and is tried again: {error.message}"
+            partition.event = self._event(partition, KafkaError._FS, text, partition.start)
+
     def _stop_at_damage(self, partition: AssignedPartition, error: BrokerError) -> None:
         """Damage is told once and the partition stands still there, until it is gone; a seek past it goes on."""
         at = partition.position
@@ -437,7 +458,7 @@ class Fetcher:
             try:
                 batches.extend(self._read(partition, anchored=True))
             except BrokerError as error:
-                self._stop_at_damage(partition, error)
+                self._stop_at(partition, error)
             if not batches:
                 return
             partition.index = batches[0].index_of(position)

@@ -37,6 +37,7 @@ class AssignedPartition:
         "is_halted",
         "is_offline",
         "is_paused",
+        "is_starved",
         "is_stopped",
         "leader_epoch",
         "number",
@@ -81,6 +82,8 @@ class AssignedPartition:
         """Read from the log, since it was assigned."""
         self.is_offline = False
         """The application was told that the log is offline; reading goes on when it is online again."""
+        self.is_starved = False
+        """The application was told that this process has no descriptor or memory left to read with."""
         self.restart(start)
 
     def restart(self, start: int) -> None:
