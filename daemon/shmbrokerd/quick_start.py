@@ -8,8 +8,8 @@ import sys
 
 def expect_imports() -> None:
     """Until :func:`is_up` the collector looks for no cycles: modules make many objects, all of which stay. asyncio goes
-    without TLS, as in a Python that was built without it, for there are no networks here. Both together are a seventh of a
-    start."""
+    without TLS, as in a Python that was built without it, for there are no networks here. Both together are a seventh of
+    the imports."""
     gc.disable()
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # what the import system takes for "not there"
 

@@ -137,9 +137,8 @@ class PartitionLog:
         self._load_times(active)
         self._says_unflushed = segment.META_AFTER_UNFLUSHED in meta
         if self._says_unflushed and not self.last_sealed.is_unflushed and len(bases) > 1:
-            self.last_sealed.begin(
-                self._path(bases[-2])
-            )  # whoever sealed it may have died before it was flushed
+            # Whoever sealed it may have died before it was flushed.
+            self.last_sealed.begin(self._path(bases[-2]))
 
     def _states(self, rows: Mapping[bytes, bytes]) -> ProducerStates:
         return ProducerStates(((KEY.unpack(key)[0], row) for key, row in rows.items()), self.max_producers)
@@ -292,8 +291,9 @@ class PartitionLog:
 
     def set_aside(self, trash: Path) -> list[Path]:
         """Take the segments below the log start out of the log; see :meth:`SealedSegments.set_aside`."""
+        files = self.sealed.set_aside(self.log_start, self.active_base, trash)
         self._drop_last_sealed(self.log_start)
-        return self.sealed.set_aside(self.log_start, self.active_base, trash)
+        return files
 
     def _drop_last_sealed(self, log_start: int) -> None:
         """What is not of the log any more is not flushed, and not held on the disk by our having it open."""
@@ -309,12 +309,12 @@ class PartitionLog:
         check_swap(self.folder, swap, self.active_base)
         try:
             swap_in(self.folder, swap)
+            if swap.until == self.active_base:
+                self.last_sealed.drop()  # what replaces it is on the disk
         except OSError as error:
             path = self._path(swap.base)
             raise storage_error(path, "cannot swap in a compacted segment", error) from error
         finally:
-            if swap.until == self.active_base:
-                self.last_sealed.drop()  # what replaces it is on the disk
             for base in swap.replaced:
                 self.sealed.forget(base)
             bases = segment.list_base_offsets(self.folder)

@@ -19,7 +19,7 @@ LEAST_FILE_BYTES: Final = 8 * 1024 * 1024
 """A file that is shorter gets no room ahead."""
 AHEAD_SHARE: Final = 8
 MOST_AHEAD_BYTES: Final = 8 * 1024 * 1024
-"""Room ahead is an eighth of the file, and this at most: with more the gain is the same."""
+"""Room ahead is an eighth of the file, and this at most: most of the gain that 64 MiB have."""
 LITTLE_ROOM_BYTES: Final = 1024 * 1024
 """A failure on a file system with less room than this is told together with the room."""
 
@@ -59,7 +59,7 @@ def _reserve(fd: int, start: int, size: int) -> bool:
 class RoomAhead:
     """Blocks behind the end of the file ``fd``, which one process makes longer and longer.
 
-    Where the kernel finds blocks it writes a page to the page cache with half the work: it need not set one aside for each.
+    Where the kernel finds blocks it writes to the page cache with less work: it need not set one aside for each page.
     Small files get none, so that thousands of partitions do not keep from others what they never use.
     """
 
@@ -77,9 +77,8 @@ class RoomAhead:
             self._is_there = True
             self._due_at = file_bytes + step // 2
         else:
-            self._due_at = (
-                file_bytes + MOST_AHEAD_BYTES
-            )  # a full disk, or a file system that cannot; perhaps later
+            # A full disk, or a file system that cannot; perhaps later.
+            self._due_at = file_bytes + MOST_AHEAD_BYTES
 
     def give_back(self) -> None:
         """The file will not grow any more; nobody may be making it longer now."""

@@ -11,7 +11,7 @@ import lmdb
 from shmbroker.log import segment
 from shmbroker.log.inspection import inspect
 from shmbroker.log.pages import DamageError, PageReader
-from shmbroker.log.place import Place, place_of
+from shmbroker.log.place import place_of
 from shmbroker.log.rebuild import Watch, rebuild, sweep_scratch
 from shmbroker.log.recovery import Outcome, SegmentDecision, decide_segment
 from shmbroker.log.segment import storage_error
@@ -50,24 +50,14 @@ def _may_follow_unflushed(newest: Path) -> bool:
 
 
 def _restore(path: Path, watch: Watch, doubt: str = "") -> Outcome:
+    """Look at a segment and do what is decided. ``doubt``: why not to believe its trees, whatever they look like."""
     try:
-        return restore_segment(place_of(path), watch, doubt)
+        place = place_of(path)
+        facts = inspect(place, watch)
+        facts = facts._replace(damage=facts.damage or doubt)
+        decision = decide_segment(facts)
+        if decision is SegmentDecision.KEEP:
+            return Outcome(decision, "", place.base_offset, facts.log_end, facts.batches, 0, facts.log_end)
+        return rebuild(place, decision, facts.damage or facts.bad_batch, watch)
     except (OSError, lmdb.Error, DamageError) as error:
         raise storage_error(path, "cannot recover the log", error) from error
-
-
-def restore_segment(place: Place, watch: Watch, doubt: str = "") -> Outcome:
-    """Look at a segment that may not have been flushed and do what is decided.
-
-    Args:
-        doubt: why not to believe its trees, whatever they look like.
-
-    Raises:
-        OSError, lmdb.Error, DamageError: it is as it was.
-    """
-    facts = inspect(place, watch)
-    facts = facts._replace(damage=facts.damage or doubt)
-    decision = decide_segment(facts)
-    if decision is SegmentDecision.KEEP:
-        return Outcome(decision, "", place.base_offset, facts.log_end, facts.batches, 0, facts.log_end)
-    return rebuild(place, decision, facts.damage or facts.bad_batch, watch)

@@ -11,7 +11,9 @@ assert not gc.isenabled()
 import asyncio
 import shmbrokerd.service
 assert "_ssl" not in __import__("sys").modules
-assert asyncio.run(asyncio.sleep(0, 7)) == 7
+async def seven():
+    return 7
+assert asyncio.run(seven()) == 7
 is_up()
 assert gc.isenabled()
 assert gc.get_freeze_count() > 10_000

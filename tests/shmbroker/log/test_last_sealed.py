@@ -152,6 +152,23 @@ def test_what_was_compacted_is_on_the_disk(log: Any, batch: Any, synced: list[st
     assert not says_unflushed(log)
 
 
+def test_what_could_not_be_replaced_or_deleted_is_still_to_be_flushed(
+    log: Any, batch: Any, tmp_path: Path
+) -> None:
+    roll(log, batch)
+    path = log.folder / segment.file_name(0)
+    scratch_path(log.folder, 0).write_bytes(path.read_bytes())
+    (log.folder / f"{0:020d}-{1:020d}.swap").mkdir()  # where the note of the swap should go
+    (log.folder / f"{0:020d}-{1:020d}.swap" / "full").touch()
+    with pytest.raises(BrokerError, match="cannot swap in"):
+        log.writer.replace_segments(Swap(0, 1, (0,)))
+    assert log.writer.last_sealed.is_unflushed
+    log.writer.raise_log_start(1)
+    with pytest.raises(BrokerError, match="cannot delete segment"):
+        log.writer.set_aside(tmp_path / "missing" / "trash")
+    assert log.writer.last_sealed.is_unflushed
+
+
 def test_appends_go_on_while_it_is_flushed(log: Any, batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
