@@ -85,7 +85,8 @@ class ProducerAttachment(_Attachment):
 
     def ring_self(self) -> None:
         """Wake the thread that sleeps for answers."""
-        ring(self._eventfd)
+        if self._own_fds:  # else the number may be another file's by now
+            ring(self._eventfd)
 
 
 class ConsumerAttachment(_Attachment):

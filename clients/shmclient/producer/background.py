@@ -45,6 +45,10 @@ BUSY_PUMPS = 4
 """Pumps by the application since the thread last looked that make it think the application drives the sending itself."""
 FAILURE_PAUSE_S = 0.5
 """Pause after an error nobody thought of, so that one that stays does not burn a CPU."""
+LOOK_S = 0.05
+"""How soon the thread looks for an answer that nothing waits for, so that nobody was asked to ring."""
+WAITED_FOR_S = 0.25
+"""The same while a thread of the application sleeps for the answers itself, which may give up and never come back."""
 MIN_BUSY_SLEEP_S = 0.003
 MAX_BUSY_SLEEP_S = 0.05
 """How long the thread then leaves it alone, twice as long each time it finds it still busy. The broker need not ring for every
@@ -162,10 +166,10 @@ class Background:
         with sender.lock:
             self._notice_lost_connection()
             sender.pump()
-            sender.expire(now)
+            expires_at = sender.expire(now)
             topics = sender.topics_to_describe(now)
             has_work = bool(topics) or sender.has_outstanding()
-            deadline = min(sender.next_deadline(now), self._statistics.due_at)
+            deadline = min(sender.next_deadline(now), expires_at, self._statistics.due_at)
             self._tell_statistics(now)
         if sender.attachment is None and (has_work or not self._was_attached):
             if self._try_attach():
@@ -184,7 +188,7 @@ class Background:
         attachment, transactional = sender.attachment, sender.transactional
         if transactional is not None and transactional.drop_overdue_connection(time.monotonic()):
             self._log(logging.WARNING, "the daemon owes an answer for too long; connecting anew")
-        if attachment is None or sender.waiters:
+        if attachment is None or sender.is_waited_for:
             return  # nobody, or a thread of the application, sleeps on what would be closed here
         if not (self._connection.check() and self._connection.stands_since(attachment.generation)):
             self._sender.detach()
@@ -289,24 +293,31 @@ class Background:
         # First, and only then look: who has queued something and still sees the thread watching need not nudge it.
         self._is_watching = False
         is_driven = self._is_driven_by_application()
+        is_waited_for = sender.is_waited_for
         timeout_s = max(0.0, deadline - time.monotonic())
         self._is_watching = (
-            attachment is not None and sender.needs_answer() and not (is_driven or sender.waiters)
+            attachment is not None and sender.needs_answer() and not (is_driven or is_waited_for)
         )
         if attachment is not None and self._sleeper is not None and self._is_watching:
             self._sleeper.sleep_unless(attachment.completions.has_entries, timeout_s)
-            if sender.waiters:
+            if sender.is_waited_for:
                 attachment.ring_self()  # both slept on one flag, and ours took it down
         else:
             poller = select.poll()
             poller.register(self._nudge_fd, select.POLLIN)
             connection_fd = self._connection.fileno()
-            if sender.transactional is not None and sender.transactional.is_asking and not sender.waiters:
+            if sender.transactional is not None and sender.transactional.is_asking and not is_waited_for:
                 if connection_fd < 0:
                     return  # lost meanwhile: what was asked is to be asked again
                 poller.register(connection_fd, select.POLLIN)
-            self._is_resting = is_driven
-            poller.poll((min(timeout_s, self._busy_sleep_s) if is_driven else timeout_s) * 1000)
+            if is_waited_for:
+                longest_s = WAITED_FOR_S
+            elif is_driven:
+                longest_s = self._busy_sleep_s
+            else:
+                longest_s = LOOK_S if sender.has_outstanding() else timeout_s
+            self._is_resting = is_driven or is_waited_for
+            poller.poll(min(timeout_s, longest_s) * 1000)
             self._is_resting = False
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._nudge_fd)

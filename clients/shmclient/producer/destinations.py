@@ -89,8 +89,12 @@ class Destinations(Outcomes):
         return [
             topic.name
             for topic in self.backlog.topics.values()
-            if now >= topic.refused_at and (topic.is_stale or (not topic.partitions and topic.rows))
+            if now >= topic.refused_at and self._wants_description(topic)
         ]
+
+    @staticmethod
+    def _wants_description(topic: TopicQueue) -> bool:
+        return topic.is_stale or bool(topic.rows and not topic.partitions)
 
     def use_identity(self, producer_id: int) -> None:
         """Write as ``producer_id`` from now on; batches not answered yet start over under it."""

@@ -35,6 +35,8 @@ class GuardedCondition(threading.Condition):
         self._note_it = self._note
         self._handler: Handler | None = None
         """What SIGINT is put off from, while it is."""
+        self.elsewhere: Callable[[], None] | None = None
+        """Wakes the thread that sleeps elsewhere than in :meth:`wait`, and is to hear of what is notified, too."""
         self._put_off: tuple[int, FrameType | None] | None = None
         self.given_up = _GivenUp(self)
 
@@ -66,6 +68,11 @@ class GuardedCondition(threading.Condition):
             return super().wait(timeout)
         finally:
             self._guard()
+
+    def notify_all(self) -> None:
+        super().notify_all()
+        if self.elsewhere is not None:
+            self.elsewhere()
 
     # --- SIGINT --------------------------------------------------------------------------------------------
 

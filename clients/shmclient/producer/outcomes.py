@@ -197,26 +197,35 @@ class Outcomes:
 
     # --- giving up -----------------------------------------------------------------------------------------
 
-    def expire(self, now: float) -> None:
-        """Report records that are older than ``delivery.timeout.ms`` as timed out."""
+    def expire(self, now: float) -> float:
+        """Report records that are older than ``delivery.timeout.ms`` as timed out; returns when to look again."""
         before = self.backlog.undelivered()
-        deadline = now - self._delivery_timeout_s
+        deadline, oldest = now - self._delivery_timeout_s, now
         for request_id, batch in list(self._in_flight.items()):
-            if batch.created_at < deadline:
+            if batch.created_at <= deadline:
                 del self._in_flight[request_id]
                 batch.partition.in_flight -= 1
                 self._fail(batch, self._late())
+            else:
+                oldest = min(oldest, batch.created_at)
         for partition in list(self._active):
             reason = None
-            while partition.retries and partition.retries[0].created_at < deadline:
+            while partition.retries and partition.retries[0].created_at <= deadline:
                 reason = self._late(partition.retries[0])
                 self._fail(partition.retries.popleft(), reason)
-            if partition.chunks and partition.queued_at < deadline:
+            if partition.chunks and partition.queued_at <= deadline:
                 self._drop_pending(partition, reason or self._late())
+            if partition.retries:
+                oldest = min(oldest, partition.retries[0].created_at)
+            if partition.chunks:
+                oldest = min(oldest, partition.queued_at)
         for topic in self.backlog.topics.values():
             self._expire_topic(topic, now)
+            if topic.waiting_since is not None:
+                oldest = min(oldest, topic.waiting_since)
         if self.backlog.undelivered() != before:
             self.lock.notify_all()  # a record without a callback leaves no report to notify of
+        return oldest + self._delivery_timeout_s
 
     def _late(self, batch: ProducerBatch | None = None) -> KafkaError:
         return explain_timeout(self._config, batch, is_attached=self.attachment is not None)
@@ -229,7 +238,7 @@ class Outcomes:
             self.drop_rows(topic, topic.refused)
         elif topic.waiting_since is None:
             topic.waiting_since = now
-        elif now - topic.waiting_since > self._delivery_timeout_s:
+        elif topic.waiting_since <= now - self._delivery_timeout_s:
             self.drop_rows(topic, self._late())
 
     def drop_rows(self, topic: TopicQueue, error: KafkaError) -> None:

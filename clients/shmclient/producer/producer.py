@@ -25,8 +25,8 @@ from shmclient.producer.sender import Sender
 from shmclient.producer.transactional import TransactionCalls
 from shmclient.producer.transactions.sending import TransactionalSending
 
-MAX_SLEEP_S = 0.05
-"""Longest sleep for an answer: time-outs and a lost connection are looked after in between."""
+MAX_SLEEP_S = 1.0
+"""Longest sleep for an answer: bounds what a lost wake-up (a broker killed between answering and ringing) can delay."""
 
 
 class Producer(BatchCalls, TransactionCalls):
@@ -152,12 +152,16 @@ class Producer(BatchCalls, TransactionCalls):
         """
         sender, background = self._sender, self._background
         attachment = sender.attachment
-        if attachment is None or sender.waiters or not self._connection.stands_since(attachment.generation):
+        if (
+            attachment is None
+            or sender.is_waited_for
+            or not self._connection.stands_since(attachment.generation)
+        ):
             background.start()
             background.nudge()
             sender.lock.wait(timeout_s)
             return
-        sender.waiters += 1
+        sender.lock.elsewhere = attachment.ring_self
         try:
             background.leave_answers()
             with sender.lock.given_up:
@@ -165,7 +169,7 @@ class Producer(BatchCalls, TransactionCalls):
                     attachment.completions.has_entries, min(timeout_s, MAX_SLEEP_S)
                 )
         finally:
-            sender.waiters -= 1
+            sender.lock.elsewhere = None
         if is_disturbed and sender.transactional is not None and self._connection.check():
             return  # an answer of the coordinator
         if is_disturbed:  # the connection wants to be looked at, which is the thread's business

@@ -45,8 +45,6 @@ its size, here, in the broker and in the consumer, is shared by more rows then."
 IDLE_S = 1.0
 """Longest sleep with nothing to do. What produce() sends meanwhile wakes nobody, so this is also how late a record of a
 daemon that answers nothing can be found to have timed out."""
-BUSY_S = 0.05
-"""Longest sleep with anything outstanding: bounds what a lost wake-up can delay, and how coarse time-outs are."""
 
 _CODECS = {"none": Codec.NONE, "gzip": Codec.GZIP, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}
 
@@ -67,8 +65,6 @@ class Sender(LoneRecords):
         """Rows of a topic at which produce() deals and sends inline: 1 while nothing waits."""
         self.pumps = 0
         """How often the application's threads pumped."""
-        self.waiters = 0
-        """Threads of the application that sleep until the broker answers."""
         self._codec = _CODECS[config.compression_type]
         self._linger_s = config.linger_ms / 1000
         self._needs_care = bool(
@@ -99,6 +95,11 @@ class Sender(LoneRecords):
             or (self.transactional is not None and self.transactional.has_outstanding())
         )
 
+    @property
+    def is_waited_for(self) -> bool:
+        """A thread of the application sleeps until the broker answers."""
+        return self.lock.elsewhere is not None
+
     def is_quiet(self) -> bool:
         """True when nothing waits to be sent, and no answer to be looked at. A glance without the lock: what comes meanwhile
         is for the next one."""
@@ -114,8 +115,8 @@ class Sender(LoneRecords):
         )
 
     def next_deadline(self, now: float) -> float:
-        """When the pump that began at ``now`` has something to do that nobody will wake it for."""
-        deadline = now + (BUSY_S if self.has_outstanding() else IDLE_S)
+        """When the pump that began at ``now`` has something to do that nobody will wake it for; answers and time-outs aside."""
+        deadline = now + IDLE_S
         for partition in self._active:
             due = now
             if partition.retries and not partition.in_flight:
@@ -125,6 +126,9 @@ class Sender(LoneRecords):
             # What was due and is still here waits for room in the ring or for an answer: the broker rings then.
             if now < due < deadline:
                 deadline = due
+        for topic in self.backlog.topics.values():
+            if self._wants_description(topic) and now < topic.refused_at < deadline:
+                deadline = topic.refused_at
         return deadline if self.transactional is None else min(deadline, self.transactional.wake_at())
 
     # --- the pump ------------------------------------------------------------------------------------------

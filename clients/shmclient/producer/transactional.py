@@ -181,7 +181,7 @@ class TransactionCalls:
             if not remaining_s:
                 return False
             now = time.monotonic()
-            if not sender.waiters and transactional.drop_overdue_connection(now):
+            if not sender.is_waited_for and transactional.drop_overdue_connection(now):
                 self._background.nudge()
             self._wait(min(remaining_s, transactional.pause_s(now)))
 

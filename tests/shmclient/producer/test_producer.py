@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,15 +102,96 @@ def test_flush_leaves_the_bell_of_a_daemon_that_somebody_has_replaced_by_another
     with Producer(conf(broker, delivery_timeout_ms=30_000)) as producer:
         producer.produce(TOPIC, b"before", callback=reports)
         assert producer.flush(TIMEOUT_S) == 0
-        producer._sender.waiters += 1  # as if a thread slept on the bell: nobody notices the loss
+        producer._sender.lock.elsewhere = list  # as if a thread slept on the bell: nobody notices the loss
         broker.kill()
         broker.restart()
         with no_descriptors_below(producer._connection.fileno()):
             producer.list_topics(timeout=TIMEOUT_S)
-        producer._sender.waiters -= 1
+        producer._sender.lock.elsewhere = None
         producer.produce(TOPIC, b"after", callback=reports)
         assert producer.flush(TIMEOUT_S) == 0
     assert reports.codes == [None, None]
+
+
+@pytest.fixture
+def endless_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sleeps for the broker's answers sleeps on until it is woken: no look in between hides that it was not."""
+    monkeypatch.setattr("shmclient.producer.producer.MAX_SLEEP_S", TIMEOUT_S)
+
+
+def in_a_thread(call: Callable[[], object], producer: Producer) -> threading.Thread:
+    """A thread that has called and sleeps until the broker answers."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    eventually(lambda: producer._sender.is_waited_for)
+    return thread
+
+
+def deliver_one(producer: Producer) -> None:
+    producer.produce(TOPIC, b"value")
+    assert producer.flush(TIMEOUT_S) == 0
+
+
+def ends(thread: threading.Thread) -> bool:
+    thread.join(TIMEOUT_S / 2)
+    return not thread.is_alive()
+
+
+@pytest.mark.usefixtures("endless_sleeps")
+def test_who_flushes_hears_of_records_that_another_thread_gives_up(broker: EmbeddedBroker) -> None:
+    with Producer(conf(broker)) as producer:
+        deliver_one(producer)
+        with stopped_brokers(broker):
+            producer.produce(TOPIC, b"value")
+            flushing = in_a_thread(producer.flush, producer)
+            producer.purge()
+            assert ends(flushing)
+
+
+@pytest.mark.usefixtures("endless_sleeps")
+def test_who_flushes_hears_of_records_that_time_out(broker: EmbeddedBroker) -> None:
+    reports = Reports()
+    with Producer(conf(broker, delivery_timeout_ms=1000) | {"on_delivery": reports}) as producer:
+        deliver_one(producer)
+        with stopped_brokers(broker):
+            producer.produce(TOPIC, b"value")
+            assert ends(in_a_thread(producer.flush, producer))
+    assert reports.codes == [None, KafkaError._MSG_TIMED_OUT]
+
+
+@pytest.mark.usefixtures("endless_sleeps")
+def test_who_polls_serves_what_is_told_of_the_client(broker: EmbeddedBroker) -> None:
+    told: list[str] = []
+    with Producer(conf(broker, statistics_interval_ms=500) | {"stats_cb": told.append}) as producer:
+        deliver_one(producer)
+        told.clear()
+        assert ends(in_a_thread(producer.poll, producer))
+    assert told
+
+
+@pytest.mark.usefixtures("endless_sleeps")
+def test_who_flushes_goes_on_with_the_daemon_that_takes_over(broker: EmbeddedBroker) -> None:
+    with Producer(conf(broker)) as producer:
+        deliver_one(producer)
+        with stopped_brokers(broker):
+            producer.produce(TOPIC, b"value")
+            flushing = in_a_thread(producer.flush, producer)
+            broker.kill()
+        broker.restart()
+        assert ends(flushing)
+        assert len(producer) == 0
+
+
+def test_records_that_wait_for_an_answer_go_on_when_nobody_polls_any_more(broker: EmbeddedBroker) -> None:
+    """The last call sleeps for answers itself, so the producer's thread leaves them to it: it takes over again."""
+    with Producer(conf(broker)) as producer:
+        deliver_one(producer)
+        with stopped_brokers(broker):
+            for _ in range(5):
+                producer.produce(TOPIC, b"value")
+            producer.poll(0.5)
+            assert len(producer) == 5
+        eventually(lambda: len(producer) == 0)
 
 
 def test_a_batch_that_may_not_be_tried_again_fails_with_its_daemon(broker: EmbeddedBroker) -> None:
