@@ -7,10 +7,12 @@ producer state it implies commit in ONE LMDB transaction, so after kill -9 the l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lmdb
+from msgspec import Struct
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log import segment
@@ -24,7 +26,7 @@ from shmbroker.records.control import Marker, build_marker
 from shmbroker.records.layout import Header, read_header, stamp
 
 
-class Staged(NamedTuple):
+class Staged(Struct, frozen=True, gc=False):
     """A batch on its way into the log. ``append_time`` is -1 for CreateTime, ``now_ms`` is when it came; ``marker`` says what a
     control batch ends, ``aborted`` what that aborts."""
 
@@ -102,7 +104,8 @@ class PartitionWriter(PartitionLog):
             return Position(earlier.base_offset, earlier.append_time, True)
         base_offset = self._next_offset
         self._staged.append(Staged(batch, header, base_offset, append_time, now_ms))
-        self._record(self._staged[-1])
+        if self.producers.record(header, base_offset, append_time, now_ms):
+            self.opened.append(OpenTransaction(header.producer_id, header.producer_epoch, base_offset))
         self._next_offset = base_offset + header.last_offset_delta + 1
         return Position(base_offset, append_time, False)
 
@@ -123,8 +126,8 @@ class PartitionWriter(PartitionLog):
         self._next_offset = offset + 1
         return True
 
-    def _record(self, item: Staged) -> None:
-        """Remember in the producers' states what is staged."""
+    def _record_again(self, item: Staged) -> None:
+        """Remember what is staged in producers' states that were read back from the log meanwhile."""
         if item.marker is not None:
             self.producers.end_transaction(item.marker, item.base_offset, item.now_ms)
         elif self.producers.record(item.header, item.base_offset, item.append_time, item.now_ms):
@@ -157,7 +160,7 @@ class PartitionWriter(PartitionLog):
         assert active is not None, "stage() opened it"
         try:
             try:
-                active.write(lambda txn, tables: self._put(staged, txn, tables), len(staged))
+                active.write(partial(self._put, staged), len(staged))
             except lmdb.MapFullError:
                 if self.log_end == self.active_base:
                     raise
@@ -165,8 +168,8 @@ class PartitionWriter(PartitionLog):
                 active = self._roll(active, staged[-1].now_ms)
                 self.opened = []
                 for item in staged:
-                    self._record(item)
-                active.write(lambda txn, tables: self._put(staged, txn, tables), len(staged))
+                    self._record_again(item)
+                active.write(partial(self._put, staged), len(staged))
         except (*SEGMENT_ERRORS, BrokerError) as error:
             failure = self._failure(f"append at offset {self.log_end}", error)
             self._recover()
@@ -181,18 +184,20 @@ class PartitionWriter(PartitionLog):
     def _put(self, staged: Sequence[Staged], txn: Any, tables: Mapping[bytes, Any]) -> None:
         log = tables[segment.LOG]
         producer_ids = set(self.producers.forgotten)
-        for batch, header, base_offset, append_time, _, _, aborted in staged:
-            stamp(batch, base_offset, append_time, self.leader_epoch)
-            last_offset = base_offset + header.last_offset_delta
-            if not txn.put(KEY.pack(last_offset), batch, append=True, db=log):
+        for item in staged:
+            header, append_time = item.header, item.append_time
+            stamp(item.batch, item.base_offset, append_time, self.leader_epoch)
+            last_offset = item.base_offset + header.last_offset_delta
+            key = KEY.pack(last_offset)
+            if not txn.put(key, item.batch, append=True, db=log):
                 raise lmdb.KeyExistsError(f"offset {last_offset} is in the log already")
             timestamp = header.max_timestamp if append_time < 0 else append_time
             time_key = self._times.note(timestamp, header.length, self.index_interval_bytes)
             if time_key is not None:
-                txn.put(time_key, KEY.pack(last_offset), db=tables[segment.TIMES])
+                txn.put(time_key, key, db=tables[segment.TIMES])
             producer_ids.add(header.producer_id)
-            if aborted is not None:
-                txn.put(*pack_aborted(aborted), append=True, db=tables[segment.ABORTED])
+            if item.aborted is not None:
+                txn.put(*pack_aborted(item.aborted), append=True, db=tables[segment.ABORTED])
         if self._says_unflushed and not self.last_sealed.is_unflushed:
             txn.delete(segment.META_AFTER_UNFLUSHED, db=tables[segment.META])
             self._says_unflushed = False  # read back from the file if this commit fails

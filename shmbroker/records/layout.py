@@ -132,10 +132,15 @@ def read_header(data: bytes | bytearray | memoryview) -> Header:
     if size < HEADER_BYTES:
         raise corrupt(f"{size} bytes are shorter than a header")
     fields = HEADER.unpack_from(data)
-    header = Header._make((*fields[:19], fields[19:]))
-    problem = _problem(header, size)
-    if problem:
-        raise corrupt(problem)
+    header = _new(Header, (*fields[:19], fields[19:]))
+    shape = fields[:3] + fields[8:12] + fields[17:]
+    if shape not in _sound_shapes or header.length != size:
+        problem = _problem(header, size)
+        if problem:
+            raise corrupt(problem)
+        if len(_sound_shapes) >= MAX_SHAPES:
+            _sound_shapes.clear()
+        _sound_shapes.add(shape)
     return header
 
 
@@ -186,6 +191,11 @@ def _column_problem(ends: tuple[int, ...], count: int, body_bytes: int) -> str |
     return None
 
 
+_new = tuple.__new__
+"""What ``_make`` of a named tuple ends in, after steps that cost as much again."""
+MAX_SHAPES = 256
+_sound_shapes: set[tuple[int, ...]] = set()
+"""All that :func:`_problem` looks at, of headers that it found nothing wrong with: those of small batches repeat themselves."""
 _CODECS = frozenset(Codec)
 _ALL_FLAGS = Flag.CONTROL | Flag.TRANSACTIONAL
 _RECORD_BITS = ((32, 4), (0, 0), (1, 0), (32, 4), (0, 0), (1, 0), (64, 0), (32, 4), (0, 0), (32, 0))
@@ -208,7 +218,8 @@ def check_bounds(header: Header, data: bytes | bytearray | memoryview) -> None:
     if header.codec:
         return
     ends = header.ends
-    for column in _OFFSET_COLUMNS:
+    # Nothing behind the values: neither keys nor headers.
+    for column in (0,) if ends[2] == ends[9] else _OFFSET_COLUMNS:
         start = (ends[column - 1] + 7) & -ALIGNMENT_BYTES if column else 0
         end = ends[column]
         if end == start:

@@ -63,6 +63,18 @@ class SystemCounter(enum.IntEnum):
     CLEANER_BYTES_WRITTEN = 18, "bytes written by compaction"
 
 
+_RECORDS_IN, _BYTES_IN, _BATCHES_IN, _COMMITS = (
+    (_HEADER_LINES + counter) * _LINE_WORDS
+    for counter in (
+        SystemCounter.RECORDS_IN,
+        SystemCounter.BYTES_IN,
+        SystemCounter.BATCHES_IN,
+        SystemCounter.COMMITS,
+    )
+)
+"""Their words."""
+
+
 class SessionCounters(NamedTuple):
     session_id: int
     pid: int
@@ -136,6 +148,14 @@ class CountersFile:
 
     def add(self, counter: SystemCounter, amount: int = 1) -> None:
         self.words[(_HEADER_LINES + counter) * _LINE_WORDS] += amount
+
+    def add_commit(self, batches: int, records: int, size_bytes: int) -> None:
+        """What one commit appended to a log: four of the counters, on the way of every batch."""
+        words = self.words
+        words[_COMMITS] += 1
+        words[_BATCHES_IN] += batches
+        words[_RECORDS_IN] += records
+        words[_BYTES_IN] += size_bytes
 
     def read(self, counter: SystemCounter) -> int:
         return self.words[(_HEADER_LINES + counter) * _LINE_WORDS]

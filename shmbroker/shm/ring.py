@@ -19,7 +19,8 @@ and a frame is copied out before it is looked at, because the writer could chang
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.shm.session import RING_HEAD_WORD, RING_TAIL_WORD, SessionLayout
@@ -103,7 +104,7 @@ class RingWriter:
         return True
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True, gc=False):
     """One batch taken from a ring; ``batch`` is a private copy."""
 
     request_id: int
@@ -142,11 +143,29 @@ class RingReader:
         self._fence()
         frames: list[Frame] = []
         taken = 0
+        data = self._data
         while position < tail and taken < max_bytes:
-            position, frame = self._frame_at(position, tail)
-            if frame is not None:
-                frames.append(frame)
-                taken += len(frame.batch)
+            start = position & (capacity - 1)
+            if capacity - start < FRAME_HEADER_BYTES:
+                position += self._padding_at(position, tail)
+                continue
+            frame_bytes, kind, request_id, slot, acks, batch_bytes, tag = FRAME.unpack_from(data, start)
+            if kind == KIND_PADDING:
+                position += self._padding_at(position, tail)
+                continue
+            position += frame_bytes
+            if (
+                kind != KIND_BATCH
+                or (FRAME_HEADER_BYTES + batch_bytes + 7) & -8 != frame_bytes
+                or position > tail
+                or start + frame_bytes > capacity
+            ):
+                left = min(capacity - start, tail - position + frame_bytes)
+                what = f"batch of {batch_bytes} bytes in a frame of kind {kind} and {frame_bytes} bytes"
+                raise _nonsense(f"{what} where {left} are left")
+            start += FRAME_HEADER_BYTES
+            frames.append(Frame(request_id, slot, acks, bytearray(data[start : start + batch_bytes]), tag))
+            taken += batch_bytes
         self._head = position
         return frames
 
@@ -155,23 +174,15 @@ class RingReader:
         self._fence()
         self._words[RING_HEAD_WORD] = self._head
 
-    def _frame_at(self, position: int, tail: int) -> tuple[int, Frame | None]:
-        """(position after the frame, the frame or None for padding)."""
+    def _padding_at(self, position: int, tail: int) -> int:
+        """Bytes of the padding at ``position``, which leads to the end of the area."""
         start = position & (self._capacity - 1)
-        to_end = self._capacity - start
-        frame_bytes, kind = _LEADIN.unpack_from(self._data, start)
-        if kind == KIND_PADDING and frame_bytes == to_end <= tail - position:
-            return position + frame_bytes, None
-        limit = min(to_end, tail - position)
-        if kind != KIND_BATCH or not FRAME_HEADER_BYTES <= frame_bytes <= limit or frame_bytes & 7:
-            raise _nonsense(f"frame of kind {kind} and {frame_bytes} bytes where {limit} are left")
-        _, _, request_id, slot, acks, batch_bytes, tag = FRAME.unpack_from(self._data, start)
-        if (FRAME_HEADER_BYTES + batch_bytes + 7) & -8 != frame_bytes:
-            raise _nonsense(f"batch of {batch_bytes} bytes in a frame of {frame_bytes}")
-        first = start + FRAME_HEADER_BYTES
-        return position + frame_bytes, Frame(
-            request_id, slot, acks, bytearray(self._data[first : first + batch_bytes]), tag
-        )
+        padding, kind = _LEADIN.unpack_from(self._data, start)
+        if kind != KIND_PADDING or not padding == self._capacity - start <= tail - position:
+            raise _nonsense(
+                f"frame of kind {kind} and {padding} bytes {self._capacity - start} before the end"
+            )
+        return int(padding)
 
 
 def _nonsense(what: str) -> BrokerError:

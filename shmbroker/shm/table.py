@@ -138,17 +138,18 @@ class PartitionTable:
 
     def publish(self, slot: int, figures: Figures, place: int = 0) -> None:
         """Store all figures of a slot, the ones that let readers go on last. ``place``: of the newest batch in the tail."""
-        first = self._word(slot)
+        first = _HEADER_WORDS + slot * _SLOT_WORDS
         words = self.words
+        log_start, log_end, high_watermark, last_stable, active_base, log_bytes, appended, state = figures
         words[first + _TAIL] = place
-        words[first + _ACTIVE_BASE] = figures.active_base
-        words[first + _LOG_BYTES] = figures.log_bytes
-        words[first + _APPENDED] = figures.appended
-        words[first + _LOG_START] = figures.log_start
-        words[first + _LAST_STABLE] = figures.last_stable
-        words[first + _LOG_END] = figures.log_end
-        words[first + _HIGH_WATERMARK] = figures.high_watermark
-        words[first + _STATE] = figures.state
+        words[first + _ACTIVE_BASE] = active_base
+        words[first + _LOG_BYTES] = log_bytes
+        words[first + _APPENDED] = appended
+        words[first + _LOG_START] = log_start
+        words[first + _LAST_STABLE] = last_stable
+        words[first + _LOG_END] = log_end
+        words[first + _HIGH_WATERMARK] = high_watermark
+        words[first + _STATE] = state
 
     def tail_word(self, slot: int) -> int:
         """Index into ``words`` of the place in the tail where the slot's newest batch is."""

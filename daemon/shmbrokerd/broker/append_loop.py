@@ -12,7 +12,8 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from shmbroker.errors import BrokerError, ErrorCode
 from shmbroker.log.producers import OpenTransaction
@@ -42,7 +43,7 @@ KNOWN_ACKS = frozenset({0, 1, ACKS_ALL})
 Answers = list[tuple[int, Completion]]
 
 
-class Staged(NamedTuple):
+class Staged(Struct, frozen=True, gc=False):
     """A frame whose batch is held for the commit, and what its producer will hear."""
 
     producer: ProducerSession
@@ -51,7 +52,7 @@ class Staged(NamedTuple):
     records: int
 
 
-class Appended(NamedTuple):
+class Appended(Struct, frozen=True, gc=False):
     """What one commit added to a partition's log, at least one batch."""
 
     partition: LedPartition
@@ -163,16 +164,20 @@ class AppendLoop:
         answers: Answers = []
         # A lone batch is waited for: its readers find it in the table's tail, and go first should they share our processor.
         is_lone = batches == 1 and size <= LONE_BYTES
-        tries = (self._append(slot, its, now_ms, answers, is_lone=is_lone) for slot, its in taken.items())
-        appended = [each for each in tries if each is not None]
+        appended: list[Appended] = []
+        for slot, its in taken.items():
+            done = self._append(slot, its, now_ms, answers, is_lone)
+            if done is not None:
+                appended.append(done)
         # Readers first: a producer seldom waits for its answer as urgently as a reader for its data.
         woken = self._wake_consumers([each.partition.slot for each in appended])
         if woken and is_lone:
             os.sched_yield()
-        for each in appended:
-            self._settle(each, answers)
-        self._answer(answers)
-        self._counters.add(SystemCounter.WAKEUPS, woken)
+        for done in appended:
+            self._settle(done, answers)
+        woken += self._answer(answers)
+        if woken:
+            self._counters.add(SystemCounter.WAKEUPS, woken)
         return batches
 
     def _put_behind(self, served: list[ProducerSession]) -> None:
@@ -187,7 +192,6 @@ class AppendLoop:
         frames: list[tuple[ProducerSession, Frame]],
         now_ms: int,
         answers: Answers,
-        *,
         is_lone: bool,
     ) -> Appended | None:
         """Append the frames of one partition. Refusals are added to ``answers``; None when nothing was appended."""
@@ -222,7 +226,7 @@ class AppendLoop:
             completion = Completion(frame.request_id, position.base_offset, position.append_time, 0)
             staged.append(Staged(producer, frame, completion, 0 if position.is_duplicate else header.count))
         try:
-            size = partition.commit(is_lone=is_lone)
+            size = partition.commit(is_lone)
         except BrokerError as error:
             log.error("%s", error.message)
             self._counters.add(SystemCounter.STORAGE_ERRORS)
@@ -232,7 +236,7 @@ class AppendLoop:
 
     def _settle(self, appended: Appended, answers: Answers) -> None:
         """What follows from a commit and no reader waits for. Adds the answers that need not wait for the disk."""
-        partition, staged, size = appended
+        partition, staged, size = appended.partition, appended.staged, appended.size
         self._count(staged, size)
         rolls = partition.take_rolls()
         if rolls:
@@ -282,24 +286,29 @@ class AppendLoop:
         acks=0 is answered too: the client reported success long ago, but the answer tells it that there is room again.
         """
         to_disk = partition.config.flush_on_ack
-        held = [(p.session_id, c) for p, f, c, _ in staged if f.acks == ACKS_ALL and to_disk]
+        held: Answers = []
+        answers: Answers = []
+        records = 0
+        for each in staged:
+            answer = each.producer.session_id, each.completion
+            (held if to_disk and each.frame.acks == ACKS_ALL else answers).append(answer)
+            records += each.records
         if held or partition.log.is_flush_due:
             partition.unflushed = 0
             self._flusher.request(partition.slot, partition.log.flush, held)
         else:
-            self.flush_timers.appended(partition, sum([s.records for s in staged]))
-        return [(p.session_id, c) for p, f, c, _ in staged if f.acks != ACKS_ALL or not to_disk]
+            self.flush_timers.appended(partition, records)
+        return answers
 
     def _count(self, staged: list[Staged], size: int) -> None:
         counters = self._counters
-        counters.add(SystemCounter.COMMITS)
-        counters.add(SystemCounter.BATCHES_IN, len(staged))
-        counters.add(SystemCounter.RECORDS_IN, sum([s.records for s in staged]))
-        counters.add(SystemCounter.BYTES_IN, size)
-        for producer, frame, _, records in staged:
-            counters.add_session(producer.counters_entry, 1, records, len(frame.batch), 0)
-            if not records:
+        total = 0
+        for each in staged:
+            total += each.records
+            counters.add_session(each.producer.counters_entry, 1, each.records, len(each.frame.batch), 0)
+            if not each.records:
                 counters.add(SystemCounter.DUPLICATES)
+        counters.add_commit(len(staged), total, size)
 
     # --- answers -------------------------------------------------------------------------------------------
 
@@ -315,7 +324,9 @@ class AppendLoop:
         error = BrokerError(code, message)
         return [answer for producer, frame in frames for answer in self._refuse(producer, frame, error)]
 
-    def _answer(self, answers: Answers) -> None:
+    def _answer(self, answers: Answers) -> int:
+        """Returns how many producers were rung."""
+        woken = 0
         by_session: dict[int, list[Completion]] = defaultdict(list)
         for session_id, completion in answers:
             by_session[session_id].append(completion)
@@ -326,7 +337,8 @@ class AppendLoop:
             if not producer.complete(completions):
                 self._fault(session_id, "it has more requests under way than its completion ring has entries")
             elif producer.wake():
-                self._counters.add(SystemCounter.WAKEUPS)
+                woken += 1
+        return woken
 
     def _finish_flushes(self) -> int:
         finished = self._flusher.finished()
@@ -335,7 +347,7 @@ class AppendLoop:
             for listener in flushed.listeners:
                 listener(flushed.error)
             if flushed.error is None:
-                self._answer(flushed.answers)
+                self._counters.add(SystemCounter.WAKEUPS, self._answer(flushed.answers))
                 continue
             log.error("%s", flushed.error.message)
             self._counters.add(SystemCounter.STORAGE_ERRORS)

@@ -119,8 +119,8 @@ class LedPartition:
                 ErrorCode.MSG_SIZE_TOO_LARGE,
                 f"batch of {size} bytes for {self} is over {config.max_message_bytes} (max.message.bytes)",
             )
-        has_deltas = header.ends[Column.OFFSET_DELTAS] != align(header.ends[Column.HEADERS])
-        if header.flags & Flag.CONTROL or has_deltas:
+        headers_end, deltas_end = header.ends[-2:]
+        if header.flags & Flag.CONTROL or (deltas_end != headers_end and deltas_end != align(headers_end)):
             raise BrokerError(
                 ErrorCode.INVALID_RECORD, f"a client sent {self} what only the broker may write"
             )
@@ -148,7 +148,7 @@ class LedPartition:
                 f" message.timestamp.before.max.ms={config.message_timestamp_before_max_ms})",
             )
 
-    def commit(self, *, is_lone: bool = False) -> int:
+    def commit(self, is_lone: bool = False) -> int:
         """Append what is staged and let readers see it; returns the bytes. A lone batch is also put where readers that wait
         for it find it at once.
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 
 import pytest
@@ -5,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmbroker.errors import BrokerError, ErrorCode
+from shmbroker.records import layout
 from shmbroker.records.builder import Columns, build_batch
 from shmbroker.records.layout import (
     CRC_START,
@@ -47,6 +49,29 @@ def test_the_header_says_what_was_built(stamped: Stamped) -> None:
     assert (header.base_offset, header.last_offset, header.count) == (700, 702, 3)
     assert (header.append_time, header.base_timestamp, header.max_timestamp) == (99, 0, 7)
     assert header.length == len(batch)
+
+
+@given(st.sampled_from(Header._fields[:-1]), st.integers(0, 0x7F))
+def test_a_header_is_judged_by_itself_whatever_was_found_sound_before(field: str, value: int) -> None:
+    """Of small batches those that look alike are not examined again: what was changed must make a difference."""
+    batch = b"".join(build_batch(PLAIN, 1))
+    sound = read_header(batch)
+    changed = repacked(batch, **{field: value})
+    problem = layout._problem(sound._replace(**{field: value}), len(batch))
+    if problem is None:
+        assert read_header(changed)._replace(**{field: getattr(sound, field)}) == sound
+    else:
+        with pytest.raises(BrokerError, match=re.escape(problem)):
+            read_header(changed)
+    for cut in (batch[:-8], batch + bytes(8)):
+        with pytest.raises(BrokerError, match=f"length {len(batch)} in {len(cut)} bytes"):
+            read_header(cut)
+
+
+def test_only_so_many_sound_headers_are_remembered() -> None:
+    for size in range(3 * layout.MAX_SHAPES):
+        read_header(b"".join(build_batch(Columns([bytes(8 * size)]), 1)))
+        assert len(layout._sound_shapes) <= layout.MAX_SHAPES
 
 
 @given(st.sampled_from(Codec))

@@ -202,8 +202,18 @@ def test_much_more_nonsense_is_named_so(head: int, used: int, frames: list[tuple
         (0, 64, struct.pack("<II", 24, KIND_BATCH), "kind 1 and 24 bytes"),
         (0, 64, struct.pack("<II", 60, KIND_BATCH), "kind 1 and 60 bytes"),
         (0, 64, struct.pack("<II", 64, KIND_PADDING), "kind 2 and 64 bytes"),
-        (0, 64, struct.pack("<IIQIiI", 64, KIND_BATCH, 1, 0, 1, 33), "batch of 33 bytes in a frame of 64"),
-        (0, 64, struct.pack("<IIQIiI", 64, KIND_BATCH, 1, 0, 1, 24), "batch of 24 bytes in a frame of 64"),
+        (
+            0,
+            64,
+            struct.pack("<IIQIiI", 64, KIND_BATCH, 1, 0, 1, 33),
+            "batch of 33 bytes in a frame of kind 1 and 64",
+        ),
+        (
+            0,
+            64,
+            struct.pack("<IIQIiI", 64, KIND_BATCH, 1, 0, 1, 24),
+            "batch of 24 bytes in a frame of kind 1 and 64",
+        ),
     ],
 )
 def test_each_kind_of_nonsense_is_told(head: int, tail: int, frame: bytes, reason: str, make_ring) -> None:
