@@ -73,6 +73,7 @@ _RECORDS_IN, _BYTES_IN, _BATCHES_IN, _COMMITS = (
     )
 )
 """Their words."""
+_FIRST_SESSION_LINE = _HEADER_LINES + len(SystemCounter)
 
 
 class SessionCounters(NamedTuple):
@@ -121,7 +122,7 @@ class CountersFile:
 
     @staticmethod
     def _size_bytes(sessions: int) -> int:
-        return (_HEADER_LINES + len(SystemCounter) + sessions * _SESSION_LINES) * CACHE_LINE_BYTES
+        return (_FIRST_SESSION_LINE + sessions * _SESSION_LINES) * CACHE_LINE_BYTES
 
     def close(self) -> None:
         self.words.release()
@@ -165,7 +166,7 @@ class CountersFile:
     def _session_word(self, entry: int) -> int:
         if not 0 <= entry < self.sessions:
             raise IndexError(f"session entry {entry} is not in 0..{self.sessions - 1}")
-        return (_HEADER_LINES + len(SystemCounter) + entry * _SESSION_LINES) * _LINE_WORDS
+        return (_FIRST_SESSION_LINE + entry * _SESSION_LINES) * _LINE_WORDS
 
     def open_session(
         self, entry: int, session_id: int, pid: int, kind: int, connected_at_ms: int, client_id: str
