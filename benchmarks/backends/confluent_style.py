@@ -15,7 +15,8 @@ CONSUME_TIMEOUT_S = 0.05
 """consume() waits this long for the rest of its 1,000 records: by so much the end may be measured late where several consumers
 share the records, so that none knows how many are left for it."""
 CONNECT_TIMEOUT_S = 30.0
-QUEUE_FULL_POLL_S = 0.1
+QUEUE_FULL_POLL_S = 1.0
+"""Longest wait for room in a full queue before produce() is tried again; there is room sooner unless many share the processors."""
 
 CONSUMER_CONFIG: dict[str, Any] = {
     "group.id": "bench",
