@@ -16,7 +16,7 @@ CONSUME_TIMEOUT_S = 0.05
 share the records, so that none knows how many are left for it."""
 CONNECT_TIMEOUT_S = 30.0
 QUEUE_FULL_POLL_S = 1.0
-"""Longest wait for room in a full queue before produce() is tried again; there is room sooner unless many share the processors."""
+"""Longest wait for room in a full queue before produce() is tried again; there is room sooner unless many share a processor."""
 
 CONSUMER_CONFIG: dict[str, Any] = {
     "group.id": "bench",
