@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from shmbroker.config.broker_keys import BROKER_KEYS
+from shmbroker.config.coarse_keys import COARSE_KEYS
 from shmbroker.config.key import ConfigKey, Standing
 from shmbroker.config.topic_keys import TOPIC_KEYS
 
@@ -45,6 +46,7 @@ def markdown() -> str:
         *_section("Broker keys", own),
         *_section("Topic keys", TOPIC_KEYS.values()),
         *_synonyms(),
+        *_coarse(),
     ]
     return "\n".join(lines)
 
@@ -64,6 +66,16 @@ def _synonyms() -> Iterator[str]:
     yield _row("---", "---")
     for key in TOPIC_KEYS.values():
         yield _row(f"`{key.synonym}`", f"`{key.name}`")
+    yield ""
+
+
+def _coarse() -> Iterator[str]:
+    yield "## The same in other units\n"
+    yield "Read when the daemon starts; in one place, the file or the command line, the finer one counts.\n"
+    yield _row("Broker key", "Values", "Sets")
+    yield _row("---", "---", "---")
+    for coarse in COARSE_KEYS.values():
+        yield _row(f"`{coarse.key.name}`", coarse.key.allowed, f"`{coarse.fine}`")
     yield ""
 
 

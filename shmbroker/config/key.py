@@ -134,8 +134,8 @@ class ConfigKey(NamedTuple):
         return number
 
 
-def find_key(keys: Mapping[str, ConfigKey], kind: str, name: str) -> ConfigKey:
-    """Look a key up; ``kind`` is what the error calls it.
+def find_key(keys: Mapping[str, ConfigKey], kind: str, name: str, also: Iterable[str] = ()) -> ConfigKey:
+    """Look a key up; ``kind`` is what the error calls it, ``also`` are other names that may have been meant.
 
     Raises:
         BrokerError: INVALID_CONFIG when there is none of that name; the message names the nearest one.
@@ -143,7 +143,7 @@ def find_key(keys: Mapping[str, ConfigKey], kind: str, name: str) -> ConfigKey:
     key = keys.get(name)
     if key is None:
         raise BrokerError(
-            ErrorCode.INVALID_CONFIG, f"Unknown {kind} config name: {name}{nearest(name, keys)}"
+            ErrorCode.INVALID_CONFIG, f"Unknown {kind} config name: {name}{nearest(name, [*keys, *also])}"
         )
     return key
 

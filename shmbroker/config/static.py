@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shmbroker.config.broker_keys import BROKER_KEYS
+from shmbroker.config.coarse_keys import COARSE_KEYS, coarse_first
 from shmbroker.config.http_listen import parse_http_listen
 from shmbroker.config.key import Value, find_key
 from shmbroker.errors import BrokerError, ErrorCode
@@ -29,13 +30,17 @@ class StaticConfig:
         return bool(self.value(name))
 
     def assign(self, name: str, raw: object) -> None:
-        """Set one key from text or a TOML value.
+        """Set one key from text or a TOML value; one of :data:`COARSE_KEYS` sets that in milliseconds.
 
         Raises:
             BrokerError: INVALID_CONFIG for an unknown key (with the nearest known one) or a value out of
                 range.
         """
-        self.assigned[name] = find_key(BROKER_KEYS, "broker", name).parse(raw)
+        coarse = COARSE_KEYS.get(name)
+        if coarse is None:
+            self.assigned[name] = find_key(BROKER_KEYS, "broker", name, also=COARSE_KEYS).parse(raw)
+        else:
+            self.assigned[coarse.fine] = BROKER_KEYS[coarse.fine].parse(coarse.in_ms(raw))
 
 
 def load_static_config(path: Path | None, settings: Iterable[str]) -> StaticConfig:
@@ -47,23 +52,26 @@ def load_static_config(path: Path | None, settings: Iterable[str]) -> StaticConf
     """
     config = StaticConfig()
     if path is not None:
-        for name, raw in _flatten(_read_toml(path)):
-            _assign_from(config, str(path), name, raw)
-    for setting in settings:
-        name, separator, text = setting.partition("=")
-        if not separator:
-            raise BrokerError(ErrorCode.INVALID_CONFIG, f"--set {setting}: expected key=value")
-        _assign_from(config, "--set", name.strip(), text)
+        _assign_from(config, str(path), _flatten(_read_toml(path)))
+    _assign_from(config, "--set", [_split(setting) for setting in settings])
     _check_together(config)
     config.assigned.setdefault("node.id", config.value("node.id"))  # never a mere default: it names this node
     return config
 
 
-def _assign_from(config: StaticConfig, origin: str, name: str, raw: object) -> None:
-    try:
-        config.assign(name, raw)
-    except BrokerError as error:
-        raise BrokerError(error.code, f"{origin}: {error.message}") from None
+def _split(setting: str) -> tuple[str, str]:
+    name, separator, text = setting.partition("=")
+    if not separator:
+        raise BrokerError(ErrorCode.INVALID_CONFIG, f"--set {setting}: expected key=value")
+    return name.strip(), text
+
+
+def _assign_from(config: StaticConfig, origin: str, settings: Iterable[tuple[str, object]]) -> None:
+    for name, raw in sorted(settings, key=lambda setting: coarse_first(setting[0])):
+        try:
+            config.assign(name, raw)
+        except BrokerError as error:
+            raise BrokerError(error.code, f"{origin}: {error.message}") from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

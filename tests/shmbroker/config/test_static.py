@@ -103,3 +103,36 @@ def test_bad_limits_of_data_life_stop_the_start(setting: str, allowed: str) -> N
         load_static_config(None, [setting])
     assert refused.value.code == ErrorCode.INVALID_CONFIG
     assert all(word in refused.value.message for word in (name, value, allowed))
+
+
+@pytest.mark.parametrize(
+    ("setting", "fine", "milliseconds"),
+    [
+        ("log.retention.hours=168", "log.retention.ms", 604_800_000),
+        ("log.retention.minutes=5", "log.retention.ms", 300_000),
+        ("log.retention.hours=-1", "log.retention.ms", -1),
+        ("log.roll.hours=1", "log.roll.ms", 3_600_000),
+        ("log.roll.jitter.hours=2", "log.roll.jitter.ms", 7_200_000),
+    ],
+)
+def test_hours_and_minutes_are_those_milliseconds(setting: str, fine: str, milliseconds: int) -> None:
+    config = load_static_config(None, [setting])
+    assert config.number(fine) == milliseconds
+    assert setting.partition("=")[0] not in config.assigned
+
+
+def test_of_one_place_the_finer_unit_counts_and_the_command_line_wins_over_the_file(toml: Path) -> None:
+    toml.write_text("[log.retention]\nminutes = 2\nms = 7\nhours = 3\n[log.roll]\nms = 5\n")
+    assert load_static_config(toml, []).number("log.retention.ms") == 7
+    minutes_first = ["log.retention.minutes=2", "log.retention.hours=3", "log.roll.hours=4"]
+    config = load_static_config(toml, minutes_first)
+    assert config.number("log.retention.ms") == 120_000
+    assert config.number("log.roll.ms") == 14_400_000
+
+
+def test_a_bad_or_nearly_right_number_of_hours_is_named(toml: Path) -> None:
+    toml.write_text('"log.roll.hours" = 0\n')
+    assert "log.roll.hours" in refusal(toml)
+    assert str(toml) in refusal(toml)
+    assert "log.retention.hours" in refusal(None, "log.retention.hours=many")
+    assert refusal(None, "log.retention.hourz=1").endswith("did you mean log.retention.hours?")
