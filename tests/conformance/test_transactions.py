@@ -169,6 +169,9 @@ def test_many_transactions_follow_each_other(broker: Broker) -> None:
         producer.begin_transaction()
         for partition in range(3):
             producer.produce(topic, str(number).encode(), partition=partition)
+        if broker.backend != "shm":
+            # An abort that overtakes the first record is sometimes refused by Apache Kafka (INVALID_TXN_STATE).
+            assert producer.flush(REQUEST_TIMEOUT_S) == 0
         (abort if number % 3 == 2 else commit)(producer)
     expected = [str(number).encode() for number in range(30) if number % 3 != 2]
     for partition in range(3):
