@@ -37,6 +37,8 @@ class GuardedCondition(threading.Condition):
         """What SIGINT is put off from, while it is."""
         self.elsewhere: Callable[[], None] | None = None
         """Wakes the thread that sleeps elsewhere than in :meth:`wait`, and is to hear of what is notified, too."""
+        self.was_notified = False
+        """Since whoever sleeps elsewhere took this down: it looks before it sleeps, for it may not hear what rang before that."""
         self._put_off: tuple[int, FrameType | None] | None = None
         self.given_up = _GivenUp(self)
 
@@ -71,6 +73,7 @@ class GuardedCondition(threading.Condition):
 
     def notify_all(self) -> None:
         super().notify_all()
+        self.was_notified = True
         if self.elsewhere is not None:
             self.elsewhere()
 

@@ -161,15 +161,17 @@ class Producer(BatchCalls, TransactionCalls):
             background.nudge()
             sender.lock.wait(timeout_s)
             return
-        sender.lock.elsewhere = attachment.ring_self
+        lock, completions = sender.lock, attachment.completions
+        lock.was_notified = False
+        lock.elsewhere = attachment.ring_self
         try:
             background.leave_answers()
-            with sender.lock.given_up:
+            with lock.given_up:
                 is_disturbed = attachment.sleep_unless(
-                    attachment.completions.has_entries, min(timeout_s, MAX_SLEEP_S)
+                    lambda: lock.was_notified or completions.has_entries(), min(timeout_s, MAX_SLEEP_S)
                 )
         finally:
-            sender.lock.elsewhere = None
+            lock.elsewhere = None
         if is_disturbed and sender.transactional is not None and self._connection.check():
             return  # an answer of the coordinator
         if is_disturbed:  # the connection wants to be looked at, which is the thread's business
