@@ -38,7 +38,7 @@ class GuardedCondition(threading.Condition):
         self.elsewhere: Callable[[], None] | None = None
         """Wakes the thread that sleeps elsewhere than in :meth:`wait`, and is to hear of what is notified, too."""
         self.was_notified = False
-        """Since whoever sleeps elsewhere took this down: it looks before it sleeps, for it may not hear what rang before that."""
+        """Since whoever sleeps elsewhere took this down: it looks before it sleeps, for it may not hear what rang before."""
         self._put_off: tuple[int, FrameType | None] | None = None
         self.given_up = _GivenUp(self)
 
