@@ -16,7 +16,7 @@ SCALED, SCALED_BATCHES = "shmbroker-acks1", "shmbroker-batch-acks1"
 """The backends whose cost is followed: from few partitions and clients to many, and over isolation levels."""
 CLIENT_RECORDS = 160_000
 """At least so many for each producer while the number of clients grows: what a process does once, such as touching its memory
-for the first time and filling its queue of 100,000, would pass for what records cost. More would be over the most of a run."""
+for the first time and filling its queue of 100,000, would pass for what records cost. More are over what a run may send."""
 SINGLE_RECORDS = 5000
 SEGMENT_RECORDS = 4096
 """Of 1 KiB, in each segment that is recovered: 100 segments fit on any disk and in most page caches."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from shmbroker.config.broker_keys import BROKER_KEYS
 from shmbroker.config.key import INT_MAX, ConfigKey, ValueType
 
 MINUTE_MS: Final = 60_000
@@ -31,7 +32,8 @@ class CoarseKey(NamedTuple):
         return -1 if number < 0 else number * self.unit_ms
 
 
-def _key(name: str, fine: str, unit_ms: int, default: int, minimum: int) -> CoarseKey:
+def _key(name: str, fine: str, unit_ms: int, minimum: int) -> CoarseKey:
+    default = int(BROKER_KEYS[fine].default) // unit_ms
     unit = "h" if unit_ms == HOUR_MS else "min"
     key = ConfigKey(
         name, ValueType.INT, default, f"{fine} in other units.", unit=unit, minimum=minimum, maximum=INT_MAX
@@ -42,10 +44,10 @@ def _key(name: str, fine: str, unit_ms: int, default: int, minimum: int) -> Coar
 COARSE_KEYS: Final = {
     coarse.key.name: coarse
     for coarse in (
-        _key("log.retention.hours", "log.retention.ms", HOUR_MS, 168, -1),
-        _key("log.roll.hours", "log.roll.ms", HOUR_MS, 168, 1),
-        _key("log.roll.jitter.hours", "log.roll.jitter.ms", HOUR_MS, 0, 0),
-        _key("log.retention.minutes", "log.retention.ms", MINUTE_MS, 10_080, -1),
+        _key("log.retention.hours", "log.retention.ms", HOUR_MS, -1),
+        _key("log.roll.hours", "log.roll.ms", HOUR_MS, 1),
+        _key("log.roll.jitter.hours", "log.roll.jitter.ms", HOUR_MS, 0),
+        _key("log.retention.minutes", "log.retention.ms", MINUTE_MS, -1),
     )
 }
 """By name, the coarsest first."""

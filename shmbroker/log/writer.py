@@ -103,9 +103,9 @@ class PartitionWriter(PartitionLog):
         if earlier is not None:
             return Position(earlier.base_offset, earlier.append_time, True)
         base_offset = self._next_offset
-        self._staged.append(Staged(batch, header, base_offset, append_time, now_ms))
-        if self.producers.record(header, base_offset, append_time, now_ms):
-            self.opened.append(OpenTransaction(header.producer_id, header.producer_epoch, base_offset))
+        item = Staged(batch, header, base_offset, append_time, now_ms)
+        self._staged.append(item)
+        self._record(item)
         self._next_offset = base_offset + header.last_offset_delta + 1
         return Position(base_offset, append_time, False)
 
@@ -126,8 +126,8 @@ class PartitionWriter(PartitionLog):
         self._next_offset = offset + 1
         return True
 
-    def _record_again(self, item: Staged) -> None:
-        """Remember what is staged in producers' states that were read back from the log meanwhile."""
+    def _record(self, item: Staged) -> None:
+        """Remember in the producers' states what is staged."""
         if item.marker is not None:
             self.producers.end_transaction(item.marker, item.base_offset, item.now_ms)
         elif self.producers.record(item.header, item.base_offset, item.append_time, item.now_ms):
@@ -168,7 +168,7 @@ class PartitionWriter(PartitionLog):
                 active = self._roll(active, staged[-1].now_ms)
                 self.opened = []
                 for item in staged:
-                    self._record_again(item)
+                    self._record(item)
                 active.write(partial(self._put, staged), len(staged))
         except (*SEGMENT_ERRORS, BrokerError) as error:
             failure = self._failure(f"append at offset {self.log_end}", error)

@@ -146,10 +146,9 @@ class RingReader:
         data = self._data
         while position < tail and taken < max_bytes:
             start = position & (capacity - 1)
-            if capacity - start < FRAME_HEADER_BYTES:
-                position += self._padding_at(position, tail)
-                continue
-            frame_bytes, kind, request_id, slot, acks, batch_bytes, tag = FRAME.unpack_from(data, start)
+            kind = KIND_PADDING  # nothing else can be where no header fits
+            if capacity - start >= FRAME_HEADER_BYTES:
+                frame_bytes, kind, request_id, slot, acks, batch_bytes, tag = FRAME.unpack_from(data, start)
             if kind == KIND_PADDING:
                 position += self._padding_at(position, tail)
                 continue

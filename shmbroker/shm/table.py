@@ -138,7 +138,7 @@ class PartitionTable:
 
     def publish(self, slot: int, figures: Figures, place: int = 0) -> None:
         """Store all figures of a slot, the ones that let readers go on last. ``place``: of the newest batch in the tail."""
-        first = _HEADER_WORDS + slot * _SLOT_WORDS
+        first = self._word(slot)
         words = self.words
         log_start, log_end, high_watermark, last_stable, active_base, log_bytes, appended, state = figures
         words[first + _TAIL] = place

@@ -43,7 +43,7 @@ MAX_SPREAD = 16
 its size, here, in the broker and in the consumer, is shared by more rows then."""
 
 IDLE_S = 1.0
-"""Longest sleep with nothing to do. What produce() sends meanwhile wakes nobody, so this is also how late a record of a
+"""Longest sleep. What produce() sends meanwhile wakes nobody, so this is also how late a record of a
 daemon that answers nothing can be found to have timed out."""
 
 _CODECS = {"none": Codec.NONE, "gzip": Codec.GZIP, "lz4": Codec.LZ4, "zstd": Codec.ZSTD}

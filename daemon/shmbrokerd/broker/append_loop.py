@@ -175,7 +175,7 @@ class AppendLoop:
             os.sched_yield()
         for done in appended:
             self._settle(done, answers)
-        woken += self._answer(answers)
+        self._answer(answers)
         if woken:
             self._counters.add(SystemCounter.WAKEUPS, woken)
         return batches
@@ -324,9 +324,7 @@ class AppendLoop:
         error = BrokerError(code, message)
         return [answer for producer, frame in frames for answer in self._refuse(producer, frame, error)]
 
-    def _answer(self, answers: Answers) -> int:
-        """Returns how many producers were rung."""
-        woken = 0
+    def _answer(self, answers: Answers) -> None:
         by_session: dict[int, list[Completion]] = defaultdict(list)
         for session_id, completion in answers:
             by_session[session_id].append(completion)
@@ -337,8 +335,7 @@ class AppendLoop:
             if not producer.complete(completions):
                 self._fault(session_id, "it has more requests under way than its completion ring has entries")
             elif producer.wake():
-                woken += 1
-        return woken
+                self._counters.add(SystemCounter.WAKEUPS)
 
     def _finish_flushes(self) -> int:
         finished = self._flusher.finished()
@@ -347,7 +344,7 @@ class AppendLoop:
             for listener in flushed.listeners:
                 listener(flushed.error)
             if flushed.error is None:
-                self._counters.add(SystemCounter.WAKEUPS, self._answer(flushed.answers))
+                self._answer(flushed.answers)
                 continue
             log.error("%s", flushed.error.message)
             self._counters.add(SystemCounter.STORAGE_ERRORS)

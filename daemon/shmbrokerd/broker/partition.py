@@ -119,8 +119,8 @@ class LedPartition:
                 ErrorCode.MSG_SIZE_TOO_LARGE,
                 f"batch of {size} bytes for {self} is over {config.max_message_bytes} (max.message.bytes)",
             )
-        headers_end, deltas_end = header.ends[-2:]
-        if header.flags & Flag.CONTROL or (deltas_end != headers_end and deltas_end != align(headers_end)):
+        has_deltas = header.ends[Column.OFFSET_DELTAS] != align(header.ends[Column.HEADERS])
+        if header.flags & Flag.CONTROL or has_deltas:
             raise BrokerError(
                 ErrorCode.INVALID_RECORD, f"a client sent {self} what only the broker may write"
             )

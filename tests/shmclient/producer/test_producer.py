@@ -132,6 +132,15 @@ def deliver_one(producer: Producer) -> None:
     assert producer.flush(TIMEOUT_S) == 0
 
 
+@contextmanager
+def flush_without_answers(broker: EmbeddedBroker, producer: Producer) -> Iterator[threading.Thread]:
+    """A thread that flushes a record, while those who append stand still."""
+    deliver_one(producer)
+    with stopped_brokers(broker):
+        producer.produce(TOPIC, b"value")
+        yield in_a_thread(producer.flush, producer)
+
+
 def ends(thread: threading.Thread) -> bool:
     thread.join(TIMEOUT_S / 2)
     return not thread.is_alive()
@@ -139,23 +148,17 @@ def ends(thread: threading.Thread) -> bool:
 
 @pytest.mark.usefixtures("endless_sleeps")
 def test_who_flushes_hears_of_records_that_another_thread_gives_up(broker: EmbeddedBroker) -> None:
-    with Producer(conf(broker)) as producer:
-        deliver_one(producer)
-        with stopped_brokers(broker):
-            producer.produce(TOPIC, b"value")
-            flushing = in_a_thread(producer.flush, producer)
-            producer.purge()
-            assert ends(flushing)
+    with Producer(conf(broker)) as producer, flush_without_answers(broker, producer) as flushing:
+        producer.purge()
+        assert ends(flushing)
 
 
 @pytest.mark.usefixtures("endless_sleeps")
 def test_who_flushes_hears_of_records_that_time_out(broker: EmbeddedBroker) -> None:
     reports = Reports()
-    with Producer(conf(broker, delivery_timeout_ms=1000) | {"on_delivery": reports}) as producer:
-        deliver_one(producer)
-        with stopped_brokers(broker):
-            producer.produce(TOPIC, b"value")
-            assert ends(in_a_thread(producer.flush, producer))
+    settings = conf(broker, delivery_timeout_ms=1000) | {"on_delivery": reports}
+    with Producer(settings) as producer, flush_without_answers(broker, producer) as flushing:
+        assert ends(flushing)
     assert reports.codes == [None, KafkaError._MSG_TIMED_OUT]
 
 
@@ -172,10 +175,7 @@ def test_who_polls_serves_what_is_told_of_the_client(broker: EmbeddedBroker) -> 
 @pytest.mark.usefixtures("endless_sleeps")
 def test_who_flushes_goes_on_with_the_daemon_that_takes_over(broker: EmbeddedBroker) -> None:
     with Producer(conf(broker)) as producer:
-        deliver_one(producer)
-        with stopped_brokers(broker):
-            producer.produce(TOPIC, b"value")
-            flushing = in_a_thread(producer.flush, producer)
+        with flush_without_answers(broker, producer) as flushing:
             broker.kill()
         broker.restart()
         assert ends(flushing)
